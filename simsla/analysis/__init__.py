@@ -1,0 +1,57 @@
+"""From logs of independent replications to metrics with honest intervals."""
+
+from simsla.analysis.breakdown import breakdown
+from simsla.analysis.estimate import Estimate
+from simsla.analysis.intervals import (
+    Interval,
+    clopper_pearson,
+    mean_interval,
+    quantile_interval,
+    ratio_interval,
+    share_interval,
+)
+from simsla.analysis.law import EnvironmentLaw
+from simsla.analysis.metrics import METRICS, MORE_IS_BETTER, Metrics, estimate_metrics
+from simsla.analysis.objectives import ObjectiveLike, evaluate_objectives
+from simsla.analysis.poststratify import Cells, PostStratification
+from simsla.analysis.states import Episodes
+from simsla.analysis.summary import ReplicationSummary, summarise
+from simsla.analysis.warnings import (
+    FewEpisodesWarning,
+    NoFailuresWarning,
+    SimslaWarning,
+    SingleReplicationWarning,
+    UnattributedAttemptsWarning,
+    UnstableQueueWarning,
+    WarmupWarning,
+)
+
+__all__ = [
+    "METRICS",
+    "MORE_IS_BETTER",
+    "Cells",
+    "EnvironmentLaw",
+    "Episodes",
+    "Estimate",
+    "FewEpisodesWarning",
+    "Interval",
+    "Metrics",
+    "NoFailuresWarning",
+    "ObjectiveLike",
+    "PostStratification",
+    "ReplicationSummary",
+    "SimslaWarning",
+    "SingleReplicationWarning",
+    "UnattributedAttemptsWarning",
+    "UnstableQueueWarning",
+    "WarmupWarning",
+    "breakdown",
+    "clopper_pearson",
+    "estimate_metrics",
+    "evaluate_objectives",
+    "mean_interval",
+    "quantile_interval",
+    "ratio_interval",
+    "share_interval",
+    "summarise",
+]

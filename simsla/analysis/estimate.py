@@ -1,0 +1,113 @@
+"""An estimate: a value with its interval, its n and its method."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Estimate"]
+
+MAX_DECIMALS: Final = 12
+SUFFIXES: Final = {"share": " %", "s": " s", "usd": " USD"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Estimate:
+    """A value with a 95 % interval.
+
+    `n` is the number of replications the interval is taken across, `method` says how in words, and `unit`
+    is "share" (a number in [0, 1], printed in per cent), "s", "usd" or "". An interval that cannot be
+    given is nan at both ends; a value is nan where nothing was measured.
+    """
+
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+    method: str = ""
+    unit: str = ""
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval; nan without one."""
+        return (self.ci_high - self.ci_low) / 2
+
+    def to_dict(self) -> dict[str, float | int | str | None]:
+        """Value, interval, n and method; None for what is not a finite number, which JSON cannot hold."""
+        return {
+            "value": finite_or_none(self.value),
+            "ci_low": finite_or_none(self.ci_low),
+            "ci_high": finite_or_none(self.ci_high),
+            "n": self.n,
+            "method": self.method,
+        }
+
+    def __str__(self) -> str:
+        return self._text(None)
+
+    def __format__(self, spec: str) -> str:
+        """A number's format (`.3f`) sets the digits of all three numbers; any other pads the text."""
+        if spec and spec[-1] in "eEfFgG":
+            return self._text(spec)
+        return format(str(self), spec)
+
+    def __repr__(self) -> str:
+        method = f", {self.method}" if self.method else ""
+        return f"Estimate({self}, n={self.n}{method})"
+
+    def _repr_html_(self) -> str:
+        title = html.escape(f"n = {self.n}" + (f"; {self.method}" if self.method else ""))
+        return f'<span title="{title}">{html.escape(str(self))}</span>'
+
+    def _text(self, spec: str | None) -> str:
+        suffix = SUFFIXES.get(self.unit, f" {self.unit}" if self.unit else "")
+        if math.isnan(self.value):
+            return "undefined"
+        is_share = self.unit == "share"
+        scale = 100.0 if is_share else 1.0
+        digits = decimals(scale * self.value, scale * self.half_width, is_share)
+
+        def number(value: float, places: int) -> str:
+            if spec is not None:
+                return format(scale * value, spec)
+            return percent(value, places) if is_share else plain(value, places)
+
+        text = number(self.value, digits + 1) + suffix
+        if math.isnan(self.half_width):
+            reason = "one replication" if self.n == 1 else f"{self.n} replications"
+            return f"{text}, no interval ({reason})"
+        return f"{text} [{number(self.ci_low, digits)}, {number(self.ci_high, digits)}]"
+
+
+def finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def decimals(value: float, half_width: float, is_share: bool) -> int:
+    """Decimals of the interval's ends: down to the first digit of its half-width.
+
+    Without a width, three digits of what is uncertain: of a share, its distance from 0 or 100 %.
+    """
+    if math.isfinite(half_width) and half_width > 0:
+        return within(-math.floor(math.log10(half_width)))
+    size = min(abs(value), abs(100 - value)) if is_share else abs(value)
+    return within(2 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else 0
+
+
+def within(places: int) -> int:
+    return min(max(places, 0), MAX_DECIMALS)
+
+
+def percent(share: float, places: int) -> str:
+    """A share in per cent; never 0 or 100 unless it is, however few decimals were asked for."""
+    if share in (0.0, 1.0) or not math.isfinite(share):
+        return f"{100 * share:.0f}"
+    while places < MAX_DECIMALS and float(f"{100 * share:.{places}f}") in (0.0, 100.0):
+        places += 1
+    return f"{100 * share:.{places}f}"
+
+
+def plain(value: float, places: int) -> str:
+    return f"{value:,.{within(places)}f}"

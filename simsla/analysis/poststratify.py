@@ -1,0 +1,172 @@
+"""Intervals for shares when fault episodes are few: post-stratification by environment state.
+
+A t interval across replications takes the spread it sees for the spread there is. With a handful of fault
+episodes the spread it sees is mostly that of how much fault time the replications happened to get, and one
+that met no episode shows none. But how much time the environment spends in each state is known
+(`EnvironmentLaw`), so what remains to be estimated is only u_S, the share of requests with the outcome
+given the state S; the long-run share is the sum of pi_S u_S.
+
+- u_S is a ratio over clusters: replications for the quiet state and for states met often in each, else
+  spells (stretches without quiet time between), which share no fault.
+- A state met in fewer than `ENOUGH_SPELLS` spells, or with no spread at all, may hide what was not seen.
+  Stretches of a state longer apart than `MEMORY_S` are independent of each other given the state, and by
+  the rule of three (`unseen_share`) a share of the state's time behaves in any way at all.
+- A state never met contributes anything from nothing to the whole of pi_S.
+- States expected less than once in all the simulated time form one stratum. They differ, so there the rule
+  of three counts spells, not stretches.
+- Independent errors combine as the root of the sum of squares of the distances from the estimate to the
+  ends (Zou and Donner 2008); unmet states add up without that mercy.
+
+The pooled ratio stays the value: the interval is widened to hold it where it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from simsla.analysis.intervals import Interval, contain, t_quantile, unseen_share
+from simsla.analysis.law import EnvironmentLaw
+from simsla.analysis.states import QUIET
+
+__all__ = ["ENOUGH_SPELLS", "MEMORY_S", "Cells", "PostStratification"]
+
+ENOUGH_SPELLS: Final = 30
+"""Spells from which the spread between the spells met is taken for the spread there is."""
+MEMORY_S: Final = 900.0
+"""Longer than a router remembers: cool-downs, Retry-After, deadlines."""
+SPELLS_PER_REPLICATION: Final = 10
+"""From here on replications are the clusters, since spells in quick succession may share a memory."""
+NOTABLE: Final = 0.1
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where measured time was spent in one replication: a row for each state of each spell.
+
+    `stretches` counts the pieces of at most `MEMORY_S` that the visits of a row consist of.
+    """
+
+    state: npt.NDArray[np.uint64]
+    spell: Ints
+    seconds: Floats
+    stretches: Floats
+
+
+class PostStratification:
+    """The design by which shares observed per cell become a long-run share with an interval."""
+
+    def __init__(self, replications: Sequence[Cells], law: EnvironmentLaw) -> None:
+        """Assigns the cells of all replications to strata and clusters; the law says what each weighs."""
+        state = np.concatenate([cells.state for cells in replications])
+        spell = np.concatenate([cells.spell for cells in replications])
+        sizes = [len(cells.state) for cells in replications]
+        replication = np.repeat(np.arange(len(replications)), sizes)
+        seconds = np.concatenate([cells.seconds for cells in replications])
+        self._stretches = np.concatenate([cells.stretches for cells in replications])
+
+        expected = law.visits_per_s * seconds.sum() + law.shares * len(replications)
+        own = (expected >= 1) | (law.states == QUIET)
+        count = int(own.sum())
+        stratum_of_state = np.where(own, np.cumsum(own) - 1, count)
+        place = np.minimum(np.searchsorted(law.states, state), len(law.states) - 1)
+        stratum = np.where(law.states[place] == state, stratum_of_state[place], count)
+
+        self._batch_shares = np.zeros((len(law.batch_shares), count + 1))
+        np.add.at(self._batch_shares, (slice(None), stratum_of_state), law.batch_shares)
+        self._shares = self._batch_shares.mean(axis=0)
+        self._is_rare = np.arange(count + 1) == count
+        self._is_quiet = np.arange(count + 1) == 0
+        self._names = [
+            *(name for name, keep in zip(law.names, own, strict=True) if keep),
+            "rare combinations",
+        ]
+
+        spells = np.unique(np.stack((stratum, replication, spell)), axis=1)
+        often = np.bincount(spells[0], minlength=count + 1) >= SPELLS_PER_REPLICATION * len(replications)
+        by_replication = (often | self._is_quiet)[stratum]
+        clusters, self._cluster = np.unique(
+            np.stack((stratum, replication, np.where(by_replication, -1, spell))), axis=1, return_inverse=True
+        )
+        self._stratum = clusters[0]
+        self.spells = int(np.unique(np.stack((replication, spell))[:, spell >= 0], axis=1).shape[1])
+        """Spells of faults met in all replications."""
+
+    def interval(self, successes: Floats, trials: Floats) -> Interval:
+        """The pooled share of `successes` among `trials` (a number per cell) with its interval."""
+        return self._estimate(successes, trials)[0]
+
+    def weak_states(self, successes: Floats, trials: Floats) -> list[tuple[str, float, int]]:
+        """States met too seldom that could account for a tenth of the successes: name, share of time, spells.
+
+        The heaviest first; empty where the states that matter were met often enough for a t interval.
+        """
+        interval, high, met = self._estimate(successes, trials)
+        weak = (met < ENOUGH_SPELLS) & ~self._is_quiet & (self._shares > 0)
+        possible = self._shares * high
+        if possible[weak].sum() <= NOTABLE * interval.high:
+            return []
+        ranked = sorted(np.flatnonzero(weak), key=lambda s: -possible[s])
+        return [(self._names[s], float(self._shares[s]), int(met[s])) for s in ranked]
+
+    def _estimate(self, successes: Floats, trials: Floats) -> tuple[Interval, Floats, Ints]:
+        strata = len(self._shares)
+        y = np.bincount(self._cluster, successes, len(self._stratum))
+        x = np.bincount(self._cluster, trials, len(self._stratum))
+        total = float(x.sum())
+        if total == 0:
+            return Interval(math.nan, math.nan, math.nan), np.ones(strata), np.zeros(strata, dtype=np.int64)
+        pooled = float(y.sum()) / total
+
+        def summed(values: Floats) -> Floats:
+            return np.bincount(self._stratum, values, strata)
+
+        met = np.bincount(self._stratum, x > 0, strata).astype(np.int64)
+        trials_in = summed(x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.clip(summed(y) / trials_in, 0, 1)
+            part = np.where(x > 0, x / trials_in[self._stratum], 0)
+            residual = np.where(part < 1, (y - share[self._stratum] * x) / (1 - part), 0)
+            residual = np.where(x > 0, residual, 0)
+            error = np.sqrt((met - 1) / met * summed(residual**2)) / trials_in
+            effective = 1 / summed(part**2)
+            binomial = share * (1 - share)
+            error = np.where(error > 0, error, np.sqrt(binomial / trials_in))
+            half = t_quantile(effective - 1) * error / binomial
+            spread = (binomial > 0) & (met > 1)
+            low = np.where(spread, np.minimum(expit(logit(share) - half), share), share)
+            high = np.where(spread, np.maximum(expit(logit(share) + half), share), share)
+        if self._shares[0] > 0 and met[0] == 1:
+            return Interval(pooled, math.nan, math.nan), np.ones(strata), met
+
+        stretches = summed(np.bincount(self._cluster, self._stretches * (trials > 0), len(self._stratum)))
+        draws = np.where(self._is_quiet, trials_in, np.where(self._is_rare, effective, stretches))
+        hidden = (binomial == 0) | ((met < ENOUGH_SPELLS) & ~self._is_quiet)
+        unseen = np.where(hidden, unseen_share(draws), 0)
+        low, high = (1 - unseen) * low, high + unseen * (1 - high)
+
+        seen = met > 0
+        pi = np.where(seen, self._shares, 0)
+        share, low, high = (np.where(seen, values, 0) for values in (share, low, high))
+        estimate = float(pi @ share)
+        law = self._law_error(share)
+        below = math.sqrt(float(((pi * (share - low)) ** 2).sum()) + law**2)
+        above = math.sqrt(float(((pi * (high - share)) ** 2).sum()) + law**2)
+        unmet = float(self._shares[~seen].sum())
+        interval = contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
+        return interval, np.where(seen, high, 1.0), met
+
+    def _law_error(self, share: Floats) -> float:
+        """Half an interval's width for the error with which the long draw knows the shares of time."""
+        batches = self._batch_shares @ share
+        n = len(batches)
+        return float(t_quantile(n - 1) * batches.std(ddof=1) / math.sqrt(n))

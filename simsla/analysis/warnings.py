@@ -1,0 +1,41 @@
+"""Warnings about what a result's intervals rest on, one type for each assumption that can fail."""
+
+from __future__ import annotations
+
+__all__ = [
+    "FewEpisodesWarning",
+    "NoFailuresWarning",
+    "SimslaWarning",
+    "SingleReplicationWarning",
+    "UnattributedAttemptsWarning",
+    "UnstableQueueWarning",
+    "WarmupWarning",
+]
+
+
+class SimslaWarning(UserWarning):
+    """A caveat about a result."""
+
+
+class FewEpisodesWarning(SimslaWarning):
+    """Faults that could account for much of the unavailability were met too seldom for a t interval."""
+
+
+class SingleReplicationWarning(SimslaWarning):
+    """One replication gives no interval."""
+
+
+class NoFailuresWarning(SimslaWarning):
+    """No request failed: the interval is a bound that rests on an assumption."""
+
+
+class WarmupWarning(SimslaWarning):
+    """Latency at the start of the measured time differs from later: the warm-up was not over."""
+
+
+class UnstableQueueWarning(SimslaWarning):
+    """Latency was still rising at the end: averages depend on the horizon."""
+
+
+class UnattributedAttemptsWarning(SimslaWarning):
+    """Attempts that belong to no request: they are in the cost per day and in no request."""

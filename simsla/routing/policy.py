@@ -1,0 +1,124 @@
+"""The configuration of the Router: one frozen dataclass, shared by a scenario and a production start-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from simsla.routing.breaker import BreakerPolicy
+from simsla.routing.config import FrozenMapping, Section, setting
+from simsla.routing.errors import ConfigError, nearest
+from simsla.routing.retry import RetryPolicy
+from simsla.routing.router import Router
+from simsla.routing.tiers import ComplexityCuts
+from simsla.routing.transport import Handler, Transport
+from simsla.routing.types import TIERS, Timeouts
+
+
+class Named(Protocol):
+    """Anything with a name, such as a deployment."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class AttemptTimeouts(Section):
+    """The limits of one attempt, in seconds. A limit left out adapts to the deadline of the policy."""
+
+    connect_s: float | None = setting(None, above=0.0, unit="s")
+    """To the connection. Left out: 5 as in the OpenAI SDK, at most the deadline."""
+    first_token_s: float | None = setting(None, above=0.0, unit="s")
+    """From sending to the first token, of a stream. Left out: ``total_s``."""
+    idle_s: float | None = setting(None, above=0.0, unit="s")
+    """Between two tokens, of a stream. Left out: ``total_s``."""
+    total_s: float | None = setting(None, above=0.0, unit="s")
+    """From sending to the end. Left out: half the deadline, so that one hung attempt leaves time for
+    another."""
+
+    def resolve(self, deadline_s: float) -> Timeouts:
+        """The limits under this total deadline."""
+        total_s = deadline_s / 2 if self.total_s is None else self.total_s
+        return Timeouts(
+            connect_s=min(5.0, deadline_s) if self.connect_s is None else self.connect_s,
+            first_token_s=total_s if self.first_token_s is None else self.first_token_s,
+            idle_s=total_s if self.idle_s is None else self.idle_s,
+            total_s=total_s,
+        )
+
+
+@dataclass(frozen=True)
+class RegionPolicy(Section):
+    """How the region of a request counts. A deployment without a region is at home in every region."""
+
+    affinity: bool = setting(True)
+    """Within a tier, try the deployments of the request's own region first: they are the nearest."""
+    failover: bool = setting(True)
+    """Try other regions as well. False where data may not leave the region."""
+
+    def verify(self) -> None:
+        """Staying in the region without preferring it is a contradiction."""
+        if not self.failover and not self.affinity:
+            raise ConfigError("failover", self.failover, "true where affinity is false")
+
+
+@dataclass(frozen=True)
+class RoutingPolicy(Section):
+    """What the Router does. It is itself a policy: call it with a transport to get ``handle(request)``."""
+
+    tiers: Mapping[str, tuple[str, ...]] = setting(FrozenMapping(), keys=TIERS)
+    """Tier -> names of deployments in the order of trying. A tier left out has the transport's deployments
+    of that tier in their listed order; one that has none at all is served by the nearest tier above that
+    has some."""
+    complexity: ComplexityCuts = field(default=ComplexityCuts())
+    """The tier of a request that names none but has a complexity."""
+    default_tier: str = setting("standard", choices=TIERS)
+    """The tier of a request with neither: the middle one, neither the dearest nor the weakest."""
+    degrade: bool = setting(True)
+    """After the deployments of the tier, try those of the tiers below: a weaker answer is better than
+    none."""
+    deadline_s: float = setting(60.0, above=0.0, unit="s")
+    """Seconds for the whole request, waits and fall-backs included; an earlier ``request.deadline`` wins.
+    60: what people and HTTP proxies wait for."""
+    timeouts: AttemptTimeouts = field(default=AttemptTimeouts())
+    """The limits of one attempt, cut to what is left of the deadline."""
+    max_attempts: int = setting(6, minimum=1)
+    """Attempts for one request over all deployments: the most that a request can amplify load. 6: two at
+    one deployment of each of three tiers."""
+    retry: RetryPolicy = field(default=RetryPolicy())
+    """When to try the same deployment again."""
+    breaker: BreakerPolicy | None = field(default=BreakerPolicy())
+    """When to stop calling a deployment for a while; None: never."""
+    regions: RegionPolicy = field(default=RegionPolicy())
+    """How the region of a request counts."""
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any], path: str = "routing") -> Self:
+        """Read the ``routing`` section; raises `ConfigError` with paths that begin at ``path``."""
+        return super().from_dict(mapping, path)
+
+    def verify(self) -> None:
+        """No empty or repeating chain, no attempt longer than the whole request."""
+        for tier, chain in self.tiers.items():
+            if not chain:
+                raise ConfigError(f"tiers.{tier}", [], "at least one deployment")
+            for index, name in enumerate(chain):
+                if name in chain[:index]:
+                    raise ConfigError(f"tiers.{tier}.{index}", name, "each deployment once")
+        for name, limit_s in self.timeouts.to_dict().items():
+            if limit_s is not None and limit_s > self.deadline_s:
+                raise ConfigError(f"timeouts.{name}", limit_s, f"at most deadline_s ({self.deadline_s:g})")
+
+    def check(self, deployments: Iterable[Named], path: str = "routing") -> None:
+        """Refuse, with `ConfigError`, chains that name a deployment which does not exist."""
+        known = [deployment.name for deployment in deployments]
+        for tier, chain in self.tiers.items():
+            for index, name in enumerate(chain):
+                if name not in known:
+                    expected = f"a deployment: {', '.join(known) or 'there is none'}"
+                    raise ConfigError(f"{path}.tiers.{tier}.{index}", name, expected, nearest(name, known))
+
+    def __call__(self, transport: Transport) -> Handler:
+        """A Router for this transport, as ``handle(request)``."""
+        return Router(self, transport).handle

@@ -1,0 +1,61 @@
+"""Names that a scenario uses and does not declare.
+
+Looked for in the plain data, so that they are reported together with whatever else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simsla.distributions import nearest
+from simsla.scenario.errors import Location, Problem
+
+__all__ = ["dangling_names"]
+
+
+def dangling_names(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Components, providers and regions that are not declared, and names declared twice."""
+    components = declared(data, "components")
+    regions = declared(data, "regions")
+    if components is not None and regions is not None:
+        for name in components & regions:
+            expected = "a name that is not also a component's (a region is a component)"
+            yield Problem(("regions", name), expected, name)
+    for deployment, spec in entries(data, "deployments"):
+        at: Location = ("deployments", deployment)
+        yield from undeclared((*at, "provider"), spec.get("provider"), components, "component")
+        yield from undeclared((*at, "region"), spec.get("region"), regions, "region")
+        further = spec.get("components")
+        for i, name in enumerate(further if isinstance(further, list) else ()):
+            both = None if components is None or regions is None else components | regions
+            yield from undeclared((*at, "components", i), name, both, "component")
+    for name, spec in entries(data, "traffic"):
+        region = spec.get("region")
+        at = ("traffic", name, "region")
+        if isinstance(region, dict):
+            for key in region:
+                yield from undeclared((*at, key), key, regions, "region")
+        else:
+            yield from undeclared(at, region, regions, "region")
+
+
+def declared(data: Mapping[str, Any], section: str) -> set[str] | None:
+    """The names of a section; None where it is malformed, which is reported elsewhere."""
+    entries = data.get(section)
+    if entries is None:
+        return set()
+    return {str(name) for name in entries} if isinstance(entries, dict) else None
+
+
+def entries(data: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    found = data.get(section)
+    for name, spec in found.items() if isinstance(found, dict) else ():
+        if isinstance(spec, dict):
+            yield name, spec
+
+
+def undeclared(location: Location, name: object, known: set[str] | None, what: str) -> Iterator[Problem]:
+    if isinstance(name, str) and known is not None and name not in known:
+        among = ", ".join(sorted(known)) or "none is declared"
+        yield Problem(location, f"a declared {what} ({among})", name, nearest(name, sorted(known)))

@@ -1,0 +1,67 @@
+"""Objectives: what the service promises."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, model_validator
+
+from simsla.distributions import nearest
+from simsla.scenario.fields import Model, Name, refuse
+from simsla.scenario.quantities import Number
+
+__all__ = ["Objective"]
+
+MORE_IS_BETTER: Final = ("availability", "ok_share", "cache_hit_share")
+LESS_IS_BETTER: Final = (
+    "latency_mean_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "latency_p999_s",
+    "ttft_p99_s",
+    "cost_usd_per_day",
+    "cost_usd_per_1k_requests",
+    "amplification",
+    "degraded_share",
+    "error_share",
+    "timeout_share",
+    "shed_share",
+    "abandoned_share",
+)
+QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_(mean|p\d{1,6})_s")
+
+
+def known_metric(metric: str) -> str:
+    if metric in MORE_IS_BETTER or metric in LESS_IS_BETTER or QUANTILE.fullmatch(metric):
+        return metric
+    names = (*MORE_IS_BETTER, *LESS_IS_BETTER)
+    raise refuse(f"a metric: {', '.join(names)}", metric, nearest(metric, names))
+
+
+class Objective(Model):
+    """A limit on a metric: a lower one where more is better, an upper one elsewhere."""
+
+    name: Name
+    metric: Annotated[str, AfterValidator(known_metric)]
+    target: Number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_metric(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data and isinstance(data.get("metric"), str):
+            return {"name": data["metric"], **data}
+        return data
+
+    @model_validator(mode="after")
+    def _possible(self) -> Objective:
+        is_share = self.metric == "availability" or self.metric.endswith("_share")
+        if self.target < 0 or (is_share and self.target > 1):
+            raise refuse("a number in [0, 1]" if is_share else "a number >= 0", self.target, below="target")
+        return self
+
+    @property
+    def more_is_better(self) -> bool:
+        """True where `target` is the least acceptable value, False where it is the greatest."""
+        return self.metric in MORE_IS_BETTER

@@ -1,0 +1,235 @@
+"""The harness: requests arrive, a policy answers them, and each ends in exactly one outcome.
+
+It stands outside the policy. It calls `handle` for each request in a task of its own, keeps the client's
+patience and the class's deadline, and decides the outcome, so that a policy needs no instrumentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from simsla.records import OUTCOMES, Recorder
+from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
+from simsla.world.requests import OpenRequest, SimRequest
+from simsla.world.streams import BLOCK
+from simsla.world.traffic import Block, ClassTraffic
+
+if TYPE_CHECKING:
+    from simsla.routing import Deployment
+    from simsla.simulation.policies import Handle
+    from simsla.virtualtime import SimEventLoop
+    from simsla.world.transport import SimTransport
+
+OK, DEGRADED, CACHED, ERROR, TIMEOUT, SHED, ABANDONED = range(len(OUTCOMES))
+
+
+class Harness:
+    """All request classes of one run."""
+
+    def __init__(
+        self,
+        loop: SimEventLoop,
+        transport: SimTransport,
+        recorder: Recorder,
+        handle: Handle,
+        traffic: Sequence[ClassTraffic],
+    ) -> None:
+        self.loop = loop
+        self.transport = transport
+        self.recorder = recorder
+        self.handle = handle
+        self.failures: Counter[str] = Counter()
+        """What `handle` raised, by type and first message."""
+        self.tier_ranks = [TIERS.index(deployment.tier) for deployment in transport.deployments]
+        self.codes = {deployment.name: code for code, deployment in enumerate(transport.deployments)}
+        self.largest_window = _largest_window(transport.deployments)
+        self._sources = [_Source(self, spec, code, len(traffic)) for code, spec in enumerate(traffic)]
+        self._running = len(self._sources)
+        self._done: asyncio.Future[None] = loop.create_future()
+
+    async def run(self, begin_s: float, end_s: float) -> None:
+        """Let requests arrive during [begin_s, end_s) of absolute time, and wait until the last one ended."""
+        for source in self._sources:
+            source.start(begin_s, end_s)
+        await self._done
+
+    def source_ended(self) -> None:
+        """No more requests of one class will arrive."""
+        self._running -= 1
+        self.request_ended()
+
+    def request_ended(self) -> None:
+        """A request ended; the last one ends the run."""
+        if not self._running and not self.transport.open and not self._done.done():
+            self._done.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with an error of the simulator's own."""
+        if not self._done.done():
+            self._done.set_exception(error)
+
+
+class _Source:
+    """The requests of one class: their arrival, their limits of time and their end."""
+
+    def __init__(self, harness: Harness, traffic: ClassTraffic, code: int, classes: int) -> None:
+        self._harness = harness
+        self._loop = harness.loop
+        self._transport = harness.transport
+        self._traffic = traffic
+        self._spec = traffic.spec
+        self._code = code
+        self._classes = classes
+        self._name = traffic.spec.name
+        self._deadline_s = traffic.spec.deadline_s
+        self._asked_rank = -1 if traffic.spec.tier is None else TIERS.index(traffic.spec.tier)
+        # Timers of the harness run in a context of their own, and so does the task of each request begin.
+        self._context = contextvars.Context()
+        # Requests of a class share a deadline, so they expire in the order in which they came: one timer,
+        # for the oldest, is enough.
+        self._oldest: deque[tuple[float, OpenRequest]] = deque()
+        self._watched = False
+        self._block: Block
+        self._places: list[int] = []
+        self._next = 0
+
+    def start(self, begin_s: float, end_s: float) -> None:
+        self._blocks = self._traffic.blocks(begin_s, end_s)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """The timer of the next arrival."""
+        if self._next == len(self._places):
+            following = next(self._blocks, None)
+            if following is None:
+                self._harness.source_ended()
+                return
+            self._block, self._places = following
+            self._next = 0
+        when = self._block.arrival_s[self._places[self._next]]
+        self._loop.call_at(when, self._arrive, context=self._context)
+
+    def _arrive(self) -> None:
+        try:
+            block, place = self._block, self._places[self._next]
+            number = (block.index * BLOCK + place) * self._classes + self._code
+            spec = self._spec
+            now = self._loop.env._now
+            whose = OpenRequest(number, block, place)
+            request = SimRequest(
+                number,
+                prompt_tokens=block.prompt_tokens[place],
+                max_tokens=spec.max_tokens,
+                request_class=self._name,
+                tier=spec.tier,
+                complexity=None if block.complexity is None else block.complexity[place],
+                deadline=now + self._deadline_s,
+                priority=spec.priority,
+                stream=spec.stream,
+                region=None if block.region is None else block.region[place],
+            )
+            request._world = whose
+            self._harness.recorder.open_request(number, self._code, now)
+            self._transport.open[number] = whose
+            whose.task = self._loop.create_task(
+                self._answer(request, whose), name=self._name, context=contextvars.Context()
+            )
+            self._oldest.append((now, whose))
+            if not self._watched:
+                self._watched = True
+                self._loop.call_at(now + self._deadline_s, self._expire, context=self._context)
+            if block.patience_s is not None and block.patience_s[place] <= self._deadline_s:
+                whose.patience = self._loop.call_later(
+                    block.patience_s[place], self._abandon, request, whose, now, context=self._context
+                )
+            self._next += 1
+            self._schedule()
+        except BaseException as error:
+            self._harness.fail(error)
+
+    async def _answer(self, request: Request, whose: OpenRequest) -> None:
+        arrival_s = self._loop.env._now
+        try:
+            answer = await self._harness.handle(request)
+        except Shed:
+            outcome, answer = SHED, None
+        except (TimeoutError, DeadlineExceeded):
+            outcome, answer = TIMEOUT, None
+        except asyncio.CancelledError:
+            # By the harness, which has closed the request; or by the policy itself, which is its failure.
+            outcome, answer = ERROR, None
+        except Exception as error:
+            outcome, answer = ERROR, None
+            self._harness.failures[f"{type(error).__name__}: {error}"[:200]] += 1
+        else:
+            outcome = OK
+        if not whose.closed:
+            self._close(request.prompt_tokens, whose, arrival_s, outcome, answer)
+
+    def _close(
+        self, prompt_tokens: int, whose: OpenRequest, arrival_s: float, outcome: int, answer: Any = None
+    ) -> None:
+        """The one place where a request ends."""
+        harness = self._harness
+        whose.closed = True
+        if whose.patience is not None:
+            whose.patience.cancel()
+        deployment, first_token_s, output_tokens = -1, float("nan"), 0
+        if outcome == OK:
+            deployment = whose.answered_by
+            if deployment < 0:
+                outcome = CACHED
+            else:
+                first_token_s, output_tokens = whose.first_token_s, whose.output_tokens
+                if isinstance(answer, Reply):
+                    deployment = harness.codes.get(answer.deployment, deployment)
+                if harness.tier_ranks[deployment] < self._asked_rank:
+                    outcome = DEGRADED
+        del self._transport.open[whose.number]
+        harness.recorder.close_request(
+            whose.number,
+            self._code,
+            arrival_s,
+            self._loop.env._now,
+            outcome,
+            deployment,
+            first_token_s,
+            prompt_tokens,
+            output_tokens,
+            self._deadline_s,
+            prompt_tokens < harness.largest_window,
+        )
+        harness.request_ended()
+
+    def _abandon(self, request: Request, whose: OpenRequest, arrival_s: float) -> None:
+        """The client's patience ends."""
+        if not whose.closed:
+            self._close(request.prompt_tokens, whose, arrival_s, ABANDONED)
+            whose.task.cancel()
+
+    def _expire(self) -> None:
+        """The deadline of the oldest request has come: end what is due, and watch the next."""
+        now = self._loop.env._now
+        oldest = self._oldest
+        while oldest:
+            arrival_s, whose = oldest[0]
+            if not whose.closed:
+                if arrival_s + self._deadline_s > now:
+                    self._loop.call_at(arrival_s + self._deadline_s, self._expire, context=self._context)
+                    return
+                self._close(whose.block.prompt_tokens[whose.place], whose, arrival_s, TIMEOUT)
+                whose.task.cancel()
+            oldest.popleft()
+        self._watched = False
+
+
+def _largest_window(deployments: Sequence[Deployment]) -> float:
+    """A prompt of so many tokens, or more, fits nowhere."""
+    return max(
+        float("inf") if deployment.context_window is None else deployment.context_window
+        for deployment in deployments
+    )

@@ -1,0 +1,72 @@
+"""Callback handles that are built in C.
+
+A handle is a list, so that creating one runs no Python code; asyncio needs no more of it than the methods
+below. `[callback, args, context]`; cancelling empties the first two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simsla.virtualtime.loop import SimEventLoop
+
+    class _HandleBase(list[Any], asyncio.Handle):
+        """What a handle is to a type checker: both a list and an `asyncio.Handle`."""
+else:
+    _HandleBase = list
+
+
+class SimHandle(_HandleBase):
+    """What `SimEventLoop.call_soon` returns; the interface of `asyncio.Handle`."""
+
+    __slots__ = ()
+
+    # Handles are compared by identity, as asyncio's are by its own users, not as lists.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def cancel(self) -> None:
+        """Keep the callback from running; nothing happens if it has run already."""
+        self[0] = self[1] = None
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` came in time."""
+        return self[1] is None
+
+    def get_context(self) -> contextvars.Context:
+        """The context in which the callback runs."""
+        context: contextvars.Context = self[2]
+        return context
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled() else f"{self[0]!r}"
+        return f"<{type(self).__name__} {state}>"
+
+
+class SimTimerHandle(SimHandle):
+    """What `call_at` and `call_later` return; the interface of `asyncio.TimerHandle`.
+
+    It stands in the SimPy calendar as the last element of SimPy's own `(time, priority, id, event)` tuple.
+    `_loop` is the loop in whose calendar it stands, None when it stands in none.
+    """
+
+    __slots__ = ("_loop", "_when")
+
+    _loop: SimEventLoop | None
+    _when: float
+
+    def cancel(self) -> None:
+        """Keep the timer from firing; the loop is told, so that dead timers do not fill the calendar."""
+        self[0] = self[1] = None
+        loop = self._loop
+        if loop is not None:
+            self._loop = None
+            loop._timer_cancelled()
+
+    def when(self) -> float:
+        """The time on the loop's clock, in seconds, at which the timer is due."""
+        return self._when

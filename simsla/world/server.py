@@ -1,0 +1,100 @@
+"""A deployment as the world has it: its condition, its luck, its slots and its bill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from simsla.world.conditions import Conditions
+from simsla.world.streams import BLOCK, Stream
+
+if TYPE_CHECKING:
+    from simsla.scenario import DeploymentSpec
+    from simsla.world.environment import Environment
+    from simsla.world.traffic import Block
+
+Luck = tuple[list[float], ...]
+"""What a block of attempts drew: the uniform that decides failure, seconds to the first token, seconds per
+token, seconds to an error."""
+
+
+class Server:
+    """One deployment during one replication.
+
+    A fault acts on an attempt when it begins: a refusal when the attempt arrives, everything else when it
+    gets its slot. Attempts that are being answered when a fault begins are answered.
+    """
+
+    def __init__(
+        self,
+        spec: DeploymentSpec,
+        index: int,
+        environment: Environment,
+        seed: int,
+        replication: int,
+        begin_s: float,
+        end_s: float,
+    ) -> None:
+        """`begin_s` and `end_s` bound the run in absolute time; `index` is the deployment's code in the logs."""
+        self.index = index
+        self.name = spec.name
+        self.model = spec.model
+        self.conditions = Conditions(spec.errors, spec.dependencies, environment, begin_s, end_s)
+        self.context_window = spec.context_window
+        self.retry_after_s = spec.retry_after_s
+        self.in_flight = 0
+        self.limit = spec.max_concurrency
+        self.queue_limit = spec.queue_limit
+        self.waiting: deque[asyncio.Future[bool]] = deque()
+        self.busy = 0
+        self._usd_per_token_in = spec.price.usd_per_mtok_in / 1e6
+        self._usd_per_token_out = spec.price.usd_per_mtok_out / 1e6
+        self._billing = spec.billing
+        self._spec = spec
+        self._address = (seed, replication)
+
+    def luck(self, block: Block, purpose: str, ordinal: int) -> Luck:
+        """What the calls of a block's requests to this deployment meet, by the ordinal of the call."""
+        if purpose == "answer":
+            drawn = block.luck[self.index]
+        else:
+            drawn = block.other_luck.setdefault((self.index, purpose), [])
+        while len(drawn) <= ordinal:
+            drawn.append(self._draw(block, purpose, len(drawn)))
+        return drawn[ordinal]
+
+    def _draw(self, block: Block, purpose: str, ordinal: int) -> Luck:
+        stream = Stream(*self._address, "deployment", self.name, purpose, block.request_class)
+        fails, first, per_token, error = stream.uniforms((4, BLOCK), block.index, ordinal)
+        latency = self._spec.latency
+        if latency.total is not None:
+            # The whole answer comes at once: its first token is its last.
+            firsts, per_tokens = latency.total.ppf(first).tolist(), [0.0] * BLOCK
+        else:
+            assert latency.first_token is not None and latency.per_token is not None
+            firsts, per_tokens = latency.first_token.ppf(first).tolist(), latency.per_token.ppf(per_token).tolist()
+        return fails.tolist(), firsts, per_tokens, self._spec.error_latency.ppf(error).tolist()
+
+    def cost_usd(self, tokens_in: int, tokens_out: int) -> float:
+        """The price of an attempt that was answered."""
+        return tokens_in * self._usd_per_token_in + tokens_out * self._usd_per_token_out
+
+    def billed(self, *, cancelled: bool, tokens_in: int, generated: int, whole: int) -> tuple[int, int]:
+        """The tokens billed, in and out, for an attempt that was broken off after it began to be served.
+
+        `generated` are the tokens made so far, `whole` those of the whole answer.
+        """
+        rule = self._billing.cancelled if cancelled else self._billing.timed_out
+        if rule == "none":
+            return 0, 0
+        return tokens_in, (generated if rule == "generated" else whole)
+
+    def release(self) -> None:
+        """Give a slot back: to the attempt that has waited longest, if any still waits."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_result(True)
+                return
+        self.busy -= 1

@@ -1,0 +1,458 @@
+"""The simulated transport: the world's side of the seam."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import math
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from simsla.records import ATTEMPT_OUTCOMES, NOBODY, PURPOSES
+from simsla.routing import Chunk, Deployment, NotFound, Reply, Request, Timeouts
+from simsla.routing.errors import (
+    AttemptError,
+    AttemptTimeout,
+    ConnectError,
+    ContextLengthExceeded,
+    RateLimited,
+    ServerError,
+    ServiceUnavailable,
+    nearest,
+)
+from simsla.world.conditions import CONNECT, HANG, Condition
+from simsla.world.requests import OpenRequest
+from simsla.world.server import Luck, Server
+from simsla.world.streams import BLOCK
+from simsla.world.traffic import Block
+
+if TYPE_CHECKING:
+    from simsla.records import Recorder
+    from simsla.virtualtime import SimEventLoop
+
+OK = ATTEMPT_OUTCOMES.index("ok")
+TIMEOUT = ATTEMPT_OUTCOMES.index("timeout")
+CANCELLED = ATTEMPT_OUTCOMES.index("cancelled")
+CONTEXT_LENGTH = ATTEMPT_OUTCOMES.index("context_length")
+RATE_LIMITED = ATTEMPT_OUTCOMES.index("rate_limited")
+
+_ERROR_CLASSES: dict[int, type[AttemptError]] = {
+    CONNECT: ConnectError,
+    CONTEXT_LENGTH: ContextLengthExceeded,
+    RATE_LIMITED: RateLimited,
+    ATTEMPT_OUTCOMES.index("server_error"): ServerError,
+    ATTEMPT_OUTCOMES.index("unavailable"): ServiceUnavailable,
+}
+
+_PURPOSE_CODES = {name: code for code, name in enumerate(PURPOSES)}
+
+# A stream shows its tokens in pieces of at most this many: a piece costs an event.
+_TOKENS_PER_CHUNK = 16
+
+_RETRIABLE_LATER = (RATE_LIMITED, ATTEMPT_OUTCOMES.index("unavailable"))
+
+# In the place of an outcome once the attempt is in the log.
+_CLOSED = -3
+
+# While an attempt waits for a slot it has no outcome yet.
+QUEUED = -2
+
+# The length of an answer to a call that belongs to no request.
+_NOBODYS_TOKENS = 64
+
+_NAN = math.nan
+_NO_TIMEOUTS = Timeouts()
+
+
+class _Attempt:
+    """One call, from its arrival to its row in the log.
+
+    `total_s` and `first_s` count from the moment of service. `served` is False for an attempt that is turned
+    away, fails or hangs, and so generates nothing.
+    """
+
+    __slots__ = (
+        "first_s",
+        "holds_slot",
+        "luck",
+        "ordinal",
+        "outcome",
+        "per_token_s",
+        "purpose",
+        "queued_s",
+        "request",
+        "served",
+        "server",
+        "start_s",
+        "tokens",
+        "total_s",
+        "whose",
+    )
+
+    request: Request
+    whose: OpenRequest
+    server: Server
+    luck: Luck
+    purpose: int
+    ordinal: int
+    start_s: float
+    queued_s: float
+    holds_slot: bool
+    served: bool
+    first_s: float
+    per_token_s: float
+    tokens: int
+    total_s: float
+    outcome: int
+
+
+class SimTransport:
+    """`Transport` over the world: `deployments`, `random`, `send` and `stream`.
+
+    Limits of time are kept without a task or a timer of their own: the world knows when an attempt would end
+    and schedules the earlier of that and its limit. Only an attempt that waits for a slot needs a timer.
+    """
+
+    def __init__(
+        self,
+        loop: SimEventLoop,
+        deployments: Sequence[Deployment],
+        servers: Sequence[Server],
+        recorder: Recorder,
+        generator: random.Random,
+    ) -> None:
+        """`generator` is what a policy may draw from; `servers` belong to `deployments`, in order."""
+        self.deployments = tuple(deployments)
+        self.random = generator
+        self.open: dict[int | str, OpenRequest] = {}
+        """The requests in progress, by number: to them belong the calls that a policy makes for them."""
+        self.unowned = 0
+        """Attempts so far that belonged to no request."""
+        self._servers = {server.name: server for server in servers}
+        self._log = recorder.attempt
+        self._loop = loop
+        self._env = loop.env
+        # The world's timers run in a context of their own: they keep nothing of a policy's alive.
+        self._context = contextvars.Context()
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that have begun and not ended."""
+        return sum(server.in_flight for server in self._servers.values())
+
+    async def send(
+        self,
+        request: Request,
+        deployment: Deployment,
+        *,
+        timeouts: Timeouts = _NO_TIMEOUTS,
+        max_tokens: int | None = None,
+    ) -> Reply:
+        """The whole reply; see `simsla.routing.Transport`."""
+        attempt = self._begin(request, deployment, max_tokens)
+        timer = None
+        try:
+            if attempt.outcome == QUEUED:
+                await self._wait(attempt, timeouts.total_s)
+            lasts_s, phase = attempt.total_s, "total"
+            limit_s = timeouts.total_s
+            if limit_s is not None and attempt.queued_s + lasts_s > limit_s:
+                lasts_s, attempt.outcome = max(0.0, limit_s - attempt.queued_s), TIMEOUT
+            if timeouts.connect_s is not None and attempt.outcome == CONNECT and lasts_s > timeouts.connect_s:
+                lasts_s, phase, attempt.outcome = timeouts.connect_s, "connect", TIMEOUT
+            end: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+            if lasts_s < math.inf:
+                timer = self._loop.call_later(lasts_s, _resolve, end, None, context=self._context)
+            await end
+        except asyncio.CancelledError:
+            if timer is not None:
+                timer.cancel()
+            self._close(attempt, CANCELLED)
+            raise
+        if attempt.outcome == OK:
+            return self._answered(attempt)
+        raise self._failed(attempt, phase)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        request: Request,
+        deployment: Deployment,
+        *,
+        timeouts: Timeouts = _NO_TIMEOUTS,
+        max_tokens: int | None = None,
+    ) -> AsyncGenerator[AsyncIterator[Chunk]]:
+        """The reply in pieces; see `simsla.routing.Transport`. Leaving it early cancels the attempt."""
+        attempt = self._begin(request, deployment, max_tokens)
+        chunks = self._chunks(attempt, timeouts)
+        try:
+            yield chunks
+        finally:
+            await chunks.aclose()
+            if attempt.outcome != _CLOSED:
+                self._close(attempt, CANCELLED)
+
+    async def _chunks(self, attempt: _Attempt, timeouts: Timeouts) -> AsyncGenerator[Chunk]:
+        """The pieces of an answer at the moments when they come."""
+        total_s, first_token_s = _limit(timeouts.total_s), _limit(timeouts.first_token_s)
+        if attempt.outcome == QUEUED:
+            await self._wait(attempt, min(total_s, first_token_s))
+        now_s = attempt.queued_s  # since the attempt began, like every other moment here
+        if attempt.outcome != OK:
+            limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
+            if attempt.outcome == CONNECT:
+                limit_s, phase = min((limit_s, phase), (_limit(timeouts.connect_s), "connect"))
+            end_s = now_s + attempt.total_s
+            if end_s > limit_s:
+                end_s, attempt.outcome = limit_s, TIMEOUT
+            await self._pause(end_s - now_s)
+            raise self._failed(attempt, phase)
+        sent = 0
+        while sent < attempt.tokens:
+            piece = 1 if sent == 0 else min(_TOKENS_PER_CHUNK, attempt.tokens - sent)
+            if sent == 0:
+                # The clock of the answer: `first_s` to the first token, and all of it after `total_s`.
+                due_s = attempt.queued_s + attempt.first_s
+                limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
+            else:
+                due_s = attempt.queued_s + attempt.first_s + (sent + piece) * attempt.per_token_s
+                limit_s, phase = total_s, "total"
+                # Tokens come one by one, however many of them a piece shows.
+                if timeouts.idle_s is not None and attempt.per_token_s > timeouts.idle_s:
+                    limit_s, phase = min((limit_s, phase), (now_s + timeouts.idle_s, "idle"))
+            if due_s > limit_s:
+                await self._pause(limit_s - now_s)
+                attempt.outcome = TIMEOUT
+                raise self._failed(attempt, phase)
+            await self._pause(due_s - now_s)
+            now_s = due_s
+            sent += piece
+            last = sent == attempt.tokens
+            if last:
+                if sent == 1:
+                    await self._pause(attempt.queued_s + attempt.total_s - now_s)
+                self._answered(attempt)
+            yield Chunk("word " * piece, piece, "stop" if last else None)
+
+    # The life of an attempt
+
+    def _begin(self, request: Request, deployment: Deployment, max_tokens: int | None) -> _Attempt:
+        """Its arrival: it is turned away, or queued, or served at once."""
+        try:
+            server = self._servers[deployment.name]
+        except KeyError:
+            hint = nearest(deployment.name, self._servers)
+            raise NotFound(
+                "the scenario has no such deployment" + (f"; did you mean {hint!r}?" if hint else ""),
+                deployment=deployment.name,
+            ) from None
+        try:
+            whose = request._world  # type: ignore[attr-defined]
+        except AttributeError:
+            whose = self._owner(request)
+        purpose = request.purpose
+        key = server.index if purpose == "answer" else (server.index, purpose)
+        ordinal = whose.calls.get(key, 0)
+        whose.calls[key] = ordinal + 1
+        place = whose.place
+
+        attempt = _Attempt()
+        attempt.request = request
+        attempt.whose = whose
+        attempt.server = server
+        attempt.luck = luck = server.luck(whose.block, purpose, ordinal)
+        attempt.purpose = _PURPOSE_CODES.get(purpose, 0)
+        attempt.ordinal = ordinal
+        attempt.start_s = now = self._env._now
+        attempt.queued_s = 0.0
+        attempt.holds_slot = False
+        tokens = whose.block.output_tokens[place]
+        most = request.max_tokens if max_tokens is None else max_tokens
+        if most is not None and most < tokens:
+            tokens = most
+        if server.context_window is not None and server.context_window - request.prompt_tokens < tokens:
+            tokens = server.context_window - request.prompt_tokens
+        attempt.tokens = tokens
+        server.in_flight += 1
+
+        conditions = server.conditions
+        condition = conditions.current if now < conditions.until_s else conditions.at(now)
+        if luck[0][place] < condition.refused:
+            self._turn_away(attempt, CONNECT)
+        elif tokens < 1:
+            self._turn_away(attempt, CONTEXT_LENGTH)
+        elif server.limit is None:
+            self._serve(attempt, condition)
+        elif server.busy < server.limit:
+            server.busy += 1
+            attempt.holds_slot = True
+            self._serve(attempt, condition)
+        elif server.queue_limit is not None and len(server.waiting) >= server.queue_limit:
+            self._turn_away(attempt, RATE_LIMITED)
+        else:
+            attempt.outcome, attempt.served = QUEUED, False
+        return attempt
+
+    @staticmethod
+    def _turn_away(attempt: _Attempt, outcome: int) -> None:
+        attempt.outcome, attempt.served = outcome, False
+        attempt.total_s = attempt.luck[3][attempt.whose.place]
+
+    @staticmethod
+    def _serve(attempt: _Attempt, condition: Condition) -> None:
+        """What becomes of an attempt that has its slot, and when."""
+        place = attempt.whose.place
+        fails, firsts, per_tokens, errors = attempt.luck
+        if fails[place] < condition.failing:
+            attempt.outcome = outcome = condition.failure(fails[place])
+            attempt.total_s = math.inf if outcome == HANG else errors[place]
+            attempt.served = False
+            return
+        attempt.outcome = OK
+        attempt.served = True
+        slowdown = condition.slowdown
+        attempt.first_s = first_s = firsts[place] * slowdown
+        attempt.per_token_s = per_token_s = per_tokens[place] * slowdown
+        attempt.total_s = first_s + attempt.tokens * per_token_s
+
+    async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
+        """Wait for a slot, first come, first served, for at most `limit_s`."""
+        server = attempt.server
+        turn: asyncio.Future[bool] = asyncio.Future(loop=self._loop)
+        server.waiting.append(turn)
+        timer = None
+        if limit_s is not None:
+            timer = self._loop.call_later(limit_s, _resolve, turn, False, context=self._context)
+        try:
+            attempt.holds_slot = await turn
+        except asyncio.CancelledError:
+            # The slot may have come in the very instant of the cancellation.
+            attempt.holds_slot = not turn.cancelled() and turn.result()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not attempt.holds_slot:
+                with contextlib.suppress(ValueError):
+                    server.waiting.remove(turn)
+        now = self._env._now
+        attempt.queued_s = now - attempt.start_s
+        if attempt.holds_slot:
+            self._serve(attempt, server.conditions.at(now))
+        else:
+            attempt.outcome, attempt.total_s = HANG, math.inf
+
+    async def _pause(self, seconds: float) -> None:
+        end: asyncio.Future[None] = asyncio.Future(loop=self._loop)
+        timer = None
+        if seconds < math.inf:
+            timer = self._loop.call_later(max(0.0, seconds), _resolve, end, None, context=self._context)
+        try:
+            await end
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _answered(self, attempt: _Attempt) -> Reply:
+        server, whose = attempt.server, attempt.whose
+        tokens_in, tokens_out = attempt.request.prompt_tokens, attempt.tokens
+        first_s = attempt.queued_s + attempt.first_s
+        first_token_s = attempt.start_s + first_s
+        if attempt.purpose == 0:
+            whose.answered_by = server.index
+            whose.first_token_s = first_token_s
+            whose.output_tokens = tokens_out
+        server.in_flight -= 1
+        if attempt.holds_slot:
+            server.release()
+        now = self._env._now
+        self._log(
+            whose.number,
+            server.index,
+            attempt.ordinal,
+            attempt.purpose,
+            attempt.start_s,
+            attempt.queued_s,
+            first_token_s,
+            now,
+            OK,
+            tokens_in,
+            tokens_out,
+            server.cost_usd(tokens_in, tokens_out),
+            False,
+        )
+        attempt.outcome = _CLOSED
+        return Reply(
+            "simulated", server.name, server.model, tokens_in, tokens_out, first_s, now - attempt.start_s
+        )
+
+    def _failed(self, attempt: _Attempt, phase: str) -> AttemptError:
+        """The error of an attempt that failed or ran into a limit."""
+        outcome, server = attempt.outcome, attempt.server
+        self._close(attempt, outcome)
+        if outcome == TIMEOUT:
+            return AttemptTimeout(f"no answer within its {phase} limit", phase=phase, deployment=server.name)
+        error = _ERROR_CLASSES[outcome]
+        retry_after_s = server.retry_after_s if outcome in _RETRIABLE_LATER else None
+        return error(deployment=server.name, retry_after_s=retry_after_s)
+
+    def _close(self, attempt: _Attempt, outcome: int) -> None:
+        """The end of an attempt that was not answered: its slot, its bill and its row."""
+        server, now = attempt.server, self._env._now
+        first_token_s, tokens_in, tokens_out = _NAN, 0, 0
+        if attempt.served:
+            served_s = now - attempt.start_s - attempt.queued_s
+            generated = 0
+            if attempt.per_token_s > 0 and served_s >= attempt.first_s:
+                first_token_s = attempt.start_s + attempt.queued_s + attempt.first_s
+                generated = min(attempt.tokens, int((served_s - attempt.first_s) / attempt.per_token_s))
+            tokens_in, tokens_out = server.billed(
+                cancelled=outcome == CANCELLED,
+                tokens_in=attempt.request.prompt_tokens,
+                generated=generated,
+                whole=attempt.tokens,
+            )
+        server.in_flight -= 1
+        if attempt.holds_slot:
+            server.release()
+        self._log(
+            attempt.whose.number,
+            server.index,
+            attempt.ordinal,
+            attempt.purpose,
+            attempt.start_s,
+            attempt.queued_s,
+            first_token_s,
+            now,
+            outcome,
+            tokens_in,
+            tokens_out,
+            server.cost_usd(tokens_in, tokens_out),
+            outcome == CANCELLED,
+        )
+        attempt.outcome = _CLOSED
+
+    def _owner(self, request: Request) -> OpenRequest:
+        """The open request to which a call belongs that the policy made by itself; else nobody's."""
+        whose = self.open.get(request.id if request.parent_id is None else request.parent_id)
+        if whose is None:
+            # Nobody's calls are numbered in the order in which they come.
+            index, place = divmod(self.unowned, BLOCK)
+            self.unowned += 1
+            block = Block("nobody", index, len(self._servers))
+            block.output_tokens = [_NOBODYS_TOKENS] * BLOCK
+            whose = OpenRequest(NOBODY, block, place)
+        return whose
+
+
+def _resolve(future: asyncio.Future[Any], result: object) -> None:
+    # A cancellation in the same instant may have come first.
+    if not future.done():
+        future.set_result(result)
+
+
+def _limit(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
