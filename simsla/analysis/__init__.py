@@ -1,6 +1,6 @@
 """From logs of independent replications to metrics with honest intervals."""
 
-from simsla.analysis.breakdown import breakdown
+from simsla.analysis.definitions import METRICS, MORE_IS_BETTER
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
     Interval,
@@ -10,11 +10,10 @@ from simsla.analysis.intervals import (
     ratio_interval,
     share_interval,
 )
-from simsla.analysis.law import EnvironmentLaw
-from simsla.analysis.metrics import METRICS, MORE_IS_BETTER, Metrics, estimate_metrics
+from simsla.analysis.law import EnvironmentLaw, drawn_faults, environment_law
+from simsla.analysis.metrics import Metrics, estimate_metrics
 from simsla.analysis.objectives import ObjectiveLike, evaluate_objectives
 from simsla.analysis.poststratify import Cells, PostStratification
-from simsla.analysis.states import Episodes
 from simsla.analysis.summary import ReplicationSummary, summarise
 from simsla.analysis.warnings import (
     FewEpisodesWarning,
@@ -31,7 +30,6 @@ __all__ = [
     "MORE_IS_BETTER",
     "Cells",
     "EnvironmentLaw",
-    "Episodes",
     "Estimate",
     "FewEpisodesWarning",
     "Interval",
@@ -45,8 +43,9 @@ __all__ = [
     "UnattributedAttemptsWarning",
     "UnstableQueueWarning",
     "WarmupWarning",
-    "breakdown",
     "clopper_pearson",
+    "drawn_faults",
+    "environment_law",
     "estimate_metrics",
     "evaluate_objectives",
     "mean_interval",

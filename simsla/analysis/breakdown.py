@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from simsla.analysis.definitions import SECONDS_PER_DAY
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import quantile_interval, ratio_interval, share_interval
 from simsla.analysis.sample import Sample
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["breakdown"]
 
-SECONDS_PER_DAY: Final = 86_400.0
 NOT_ERRORS: Final = ("ok", "cancelled")
 QUANTILES: Final = {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
 

@@ -32,14 +32,14 @@ def drift(block_latency_s: Floats) -> SimslaWarning | None:
     growth = significant(block_latency_s[:, last] - block_latency_s[:, half - 1 : half + 1].mean(axis=1))
     if growth > NOTABLE * overall:
         return UnstableQueueWarning(
-            f"Mean latency was {growth:.3g} s higher in the last tenth of the measured time than in its middle: "
-            "load may exceed capacity, and averages depend on the horizon."
+            f"Mean latency was {growth:.3g} s higher in the last tenth of the measured time than in its "
+            "middle: load may exceed capacity, and averages depend on the horizon."
         )
     start = significant(block_latency_s[:, 0] - block_latency_s[:, half:].mean(axis=1))
     if abs(start) > NOTABLE * overall:
         return WarmupWarning(
             f"Mean latency in the first tenth of the measured time was {abs(start):.3g} s "
-            f"{'higher' if start > 0 else 'lower'} than in its second half: the warm-up was not over; lengthen it."
+            f"{'higher' if start > 0 else 'lower'} than in its second half: the warm-up was not over."
         )
     return None
 

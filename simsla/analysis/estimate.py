@@ -74,11 +74,21 @@ class Estimate:
                 return format(scale * value, spec)
             return percent(value, places) if is_share else plain(value, places)
 
-        text = number(self.value, digits + 1) + suffix
+        text = number(self.value, digits + 1)
         if math.isnan(self.half_width):
             reason = "one replication" if self.n == 1 else f"{self.n} replications"
-            return f"{text}, no interval ({reason})"
-        return f"{text} [{number(self.ci_low, digits)}, {number(self.ci_high, digits)}]"
+            return f"{text}{suffix}, no interval ({reason})"
+        low, high = number(self.ci_low, digits), number(self.ci_high, digits)
+        # Rounding must not show an end on the wrong side of the value; rounded alike, they keep their order.
+        if as_number(low) > as_number(text):
+            low = number(self.ci_low, digits + 1)
+        if as_number(high) < as_number(text):
+            high = number(self.ci_high, digits + 1)
+        return f"{text}{suffix} [{low}, {high}]"
+
+
+def as_number(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def finite_or_none(value: float) -> float | None:
@@ -88,12 +98,16 @@ def finite_or_none(value: float) -> float | None:
 def decimals(value: float, half_width: float, is_share: bool) -> int:
     """Decimals of the interval's ends: down to the first digit of its half-width.
 
-    Without a width, three digits of what is uncertain: of a share, its distance from 0 or 100 %.
+    Without a width, three digits of what is uncertain: of a share, its distance from 0 or 100 %. Quantities
+    other than shares never have more than five digits.
     """
-    if math.isfinite(half_width) and half_width > 0:
-        return within(-math.floor(math.log10(half_width)))
     size = min(abs(value), abs(100 - value)) if is_share else abs(value)
-    return within(2 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else 0
+    if not math.isfinite(size) or size == 0:
+        size = half_width
+    if math.isfinite(half_width) and half_width > 0:
+        wanted = -math.floor(math.log10(half_width))
+        return within(wanted if is_share else min(wanted, 4 - math.floor(math.log10(size))))
+    return within(1 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else 0
 
 
 def within(places: int) -> int:
@@ -110,4 +124,4 @@ def percent(share: float, places: int) -> str:
 
 
 def plain(value: float, places: int) -> str:
-    return f"{value:,.{within(places)}f}"
+    return f"{value:,.{within(places)}f}" if value else "0"

@@ -8,23 +8,35 @@ days cannot observe.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from simsla.analysis.states import QUIET, Episodes, fault_intervals, state_path
+from simsla.analysis.grouping import group_sums
+from simsla.analysis.states import QUIET, fault_intervals, state_path
+from simsla.world.environment import FAULT_KINDS, Environment
+from simsla.world.faults import draw_environment
 
-__all__ = ["EnvironmentLaw"]
+if TYPE_CHECKING:
+    from simsla.scenario import Scenario
+
+__all__ = ["EnvironmentLaw", "drawn_faults", "environment_law"]
 
 BATCHES: Final = 50
+EPISODES: Final = 20_000
+"""Episodes wanted of the rarest fault; the others, being more frequent, have more."""
+MOST_EPISODES: Final = 1_000_000
+"""Episodes of all faults at which a draw ends, short of the rarest if need be: intervals allow for that."""
+APART: Final = -1
+"""The replication number of the draw: none that a run uses."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentLaw:
-    """Long-run shares of time by state, as found in one long draw of the drawn faults.
+    """Long-run shares of time by state, as found in one long draw.
 
     `states` are ordered and the first is the quiet one. `visits_per_s` is how often a state is entered.
     `batch_shares` are the shares in successive equal parts of the draw; their spread is its error.
@@ -38,9 +50,9 @@ class EnvironmentLaw:
     names: tuple[str, ...]
 
     @classmethod
-    def from_episodes(cls, episodes: Episodes, start_s: float, end_s: float) -> EnvironmentLaw:
-        """The law as found between two times of a long draw (tens of thousands of episodes)."""
-        faults = fault_intervals(episodes, start_s, end_s)
+    def from_environment(cls, environment: Environment, start_s: float, end_s: float) -> EnvironmentLaw:
+        """The law as found between two times of a long environment (tens of thousands of episodes)."""
+        faults = fault_intervals(environment, start_s, end_s)
         path = state_path(faults, start_s, end_s)
         states, first, index = np.unique(
             np.concatenate(([QUIET], path.state)), return_index=True, return_inverse=True
@@ -50,17 +62,61 @@ class EnvironmentLaw:
         cuts = np.union1d(path.start_s, edges[:-1])
         batch = np.searchsorted(edges[1:-1], cuts, side="right")
         cell = batch * len(states) + index[path.at(cuts)]
-        seconds = np.bincount(cell, np.diff(cuts, append=end_s), BATCHES * len(states))
+        seconds = group_sums(cell, np.diff(cuts, append=end_s), BATCHES * len(states))
         batch_shares = seconds.reshape(BATCHES, -1) / (edges[1] - edges[0])
-        middles = (path.start_s + path.end_s) / 2
-        names = ["quiet"]
-        for row in first[1:] - 1:
-            active = sorted({fault.component for fault in faults if fault.active(float(middles[row]))})
-            names.append(" and ".join(active))
+        middles = ((path.start_s + path.end_s) / 2)[first[1:] - 1]
+        active = [(fault.component, fault.active(middles)) for fault in faults]
+        names = [
+            " and ".join(sorted({component for component, is_on in active if is_on[i]}))
+            for i in range(len(middles))
+        ]
         return cls(
             states=states,
             shares=batch_shares.mean(axis=0),
             visits_per_s=np.bincount(index, minlength=len(states)) / (end_s - start_s),
             batch_shares=batch_shares,
-            names=tuple(names),
+            names=("quiet", *names),
         )
+
+
+def environment_law(scenario: Scenario, seed: int) -> EnvironmentLaw:
+    """The law of a scenario's drawn faults; without any, the quiet state has all the time."""
+    cycles = [
+        between.mean() + (fault.repair.mean() if fault.gap is None and fault.repair else 0.0)
+        for component in scenario.all_components.values()
+        for fault in component.faults
+        if (between := fault.gap or fault.uptime) is not None
+    ]
+    if not cycles:
+        return EnvironmentLaw.from_environment(Environment.of((), ()), 0.0, 1.0)
+    until_s = min(EPISODES * max(cycles), MOST_EPISODES / sum(1 / cycle for cycle in cycles))
+    environment = draw_environment(scenario, seed, APART, until_s)
+    return EnvironmentLaw.from_environment(drawn_faults(environment, scenario), 0.0, until_s)
+
+
+def drawn_faults(environment: Environment, scenario: Scenario) -> Environment:
+    """The episodes of an environment that chance brought: those that the scenario schedules left out.
+
+    Scheduled ones are the same in every replication, as the shape of the traffic is, and have no law.
+    """
+    drawn = np.ones(len(environment), dtype=bool)
+    for name, component in scenario.all_components.items():
+        code = environment.components.index(name)
+        for fault in component.faults:
+            for episode in fault.schedule:
+                start_s = max(episode.start_s, 0.0)
+                drawn &= ~(
+                    (environment.component == code)
+                    & (environment.kind == FAULT_KINDS.index(fault.kind))
+                    & (environment.start_s == start_s)
+                    & (environment.end_s == episode.start_s + episode.duration_s)
+                )
+    return Environment(
+        environment.component[drawn],
+        environment.kind[drawn],
+        environment.start_s[drawn],
+        environment.end_s[drawn],
+        environment.severity[drawn],
+        environment.error[drawn],
+        environment.components,
+    )

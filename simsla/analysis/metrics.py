@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from simsla.analysis.drift import drift
+from simsla.analysis.caveats import caveats
+from simsla.analysis.definitions import METRICS, RATIOS, SAMPLES, SHARES, TOTALS, Ratio, quantile_of
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
     Interval,
@@ -21,118 +21,17 @@ from simsla.analysis.intervals import (
     share_interval,
 )
 from simsla.analysis.law import EnvironmentLaw
-from simsla.analysis.poststratify import ENOUGH_SPELLS, PostStratification
+from simsla.analysis.poststratify import PostStratification
 from simsla.analysis.sample import Sample
 from simsla.analysis.summary import ReplicationSummary
-from simsla.analysis.warnings import (
-    FewEpisodesWarning,
-    NoFailuresWarning,
-    SingleReplicationWarning,
-    UnattributedAttemptsWarning,
-)
-from simsla.records import GOOD_OUTCOMES, OUTCOMES
+from simsla.records import OUTCOMES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "MORE_IS_BETTER", "Metrics", "estimate_metrics"]
+__all__ = ["Metrics", "estimate_metrics"]
 
 Floats = npt.NDArray[np.float64]
-
-SECONDS_PER_DAY: Final = 86_400.0
-
-SHARES: Final[dict[str, tuple[str, ...]]] = {
-    "availability": GOOD_OUTCOMES,
-    "ok_share": ("ok",),
-    "degraded_share": ("degraded",),
-    "cache_hit_share": ("cached",),
-    "error_share": ("error",),
-    "timeout_share": ("timeout",),
-    "shed_share": ("shed",),
-    "abandoned_share": ("abandoned",),
-}
-"""Shares of valid requests, by the outcomes they count."""
-
-
-class Ratio(NamedTuple):
-    """A ratio of two totals (names of `TOTALS`)."""
-
-    numerator: str
-    denominator: str
-    per: float = 1.0
-    unit: str = ""
-
-
-RATIOS: Final[dict[str, Ratio]] = {
-    "latency_mean_s": Ratio("latency_s", "answered", unit="s"),
-    "latency_all_mean_s": Ratio("latency_all_s", "valid", unit="s"),
-    "ttft_mean_s": Ratio("ttft_s", "ttft_count", unit="s"),
-    "cost_usd_per_day": Ratio("cost_usd", "seconds", SECONDS_PER_DAY, "usd"),
-    "cost_usd_per_1k_requests": Ratio("cost_usd", "requests", 1000.0, "usd"),
-    "cost_usd_per_good_request": Ratio("cost_usd", "answered", unit="usd"),
-    "amplification": Ratio("attempts", "requests"),
-    "requests_per_day": Ratio("requests", "seconds", SECONDS_PER_DAY),
-    "tokens_in_per_day": Ratio("tokens_in", "seconds", SECONDS_PER_DAY),
-    "tokens_out_per_day": Ratio("tokens_out", "seconds", SECONDS_PER_DAY),
-}
-
-METRICS: Final = (
-    "availability",
-    "latency_mean_s",
-    "latency_p50_s",
-    "latency_p95_s",
-    "latency_p99_s",
-    "latency_p999_s",
-    "latency_all_mean_s",
-    "latency_all_p50_s",
-    "latency_all_p95_s",
-    "latency_all_p99_s",
-    "ttft_mean_s",
-    "ttft_p50_s",
-    "ttft_p99_s",
-    "cost_usd_per_day",
-    "cost_usd_per_1k_requests",
-    "cost_usd_per_good_request",
-    "amplification",
-    *(name for name in SHARES if name != "availability"),
-    "requests_per_day",
-    "tokens_in_per_day",
-    "tokens_out_per_day",
-)
-"""The metrics that are always reported, in order; any other quantile has a name of the same form."""
-
-MORE_IS_BETTER: Final = frozenset({"availability", "ok_share", "cache_hit_share"})
-
-QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_p(\d{1,6})_s")
-
-GOOD: Final = [OUTCOMES.index(name) for name in GOOD_OUTCOMES]
-
-
-def summed(values: Floats, code: int | None) -> float:
-    return float(values.sum() if code is None else values[code])
-
-
-TOTALS: Final[dict[str, Callable[[ReplicationSummary, int | None], float]]] = {
-    "seconds": lambda s, _: s.seconds,
-    "requests": lambda s, c: summed(s.requests.requests, c),
-    "valid": lambda s, c: summed(s.valid.sum(axis=(0, 2)), c),
-    "answered": lambda s, c: summed(s.valid[:, :, GOOD].sum(axis=(0, 2)), c),
-    "attempts": lambda s, c: summed(s.requests.attempts, c),
-    # What nobody's attempts cost is paid all the same, but by no request class.
-    "cost_usd": lambda s, c: summed(s.attempts.cost_usd if c is None else s.requests.cost_usd, c),
-    "tokens_in": lambda s, c: summed(s.attempts.tokens_in if c is None else s.tokens[:, 0], c),
-    "tokens_out": lambda s, c: summed(s.attempts.tokens_out if c is None else s.tokens[:, 1], c),
-    "latency_s": lambda s, c: summed(s.requests.latency_s, c),
-    "latency_all_s": lambda s, c: summed(s.requests.latency_all_s, c),
-    "ttft_s": lambda s, c: summed(s.requests.ttft_s, c),
-    "ttft_count": lambda s, c: summed(s.requests.ttft_count, c),
-}
-
-SAMPLES: Final[dict[str, Callable[[ReplicationSummary], tuple[Sample, ...]]]] = {
-    "latency": lambda s: (s.latency,),
-    "latency_all": lambda s: (s.latency, s.lost),
-    "ttft": lambda s: (s.ttft,),
-}
 
 
 class Pooled:
@@ -142,7 +41,7 @@ class Pooled:
         self.samples = [tuple(part.only(code) for part in SAMPLES[kind](s)) for s in summaries]
         self._cells = [len(s.cells.state) for s in summaries]
         self.sizes = [
-            sum((part.sizes(cells) for part in parts), np.zeros(cells))
+            sum((part.sizes(cells).astype(np.float64) for part in parts), np.zeros(cells))
             for parts, cells in zip(self.samples, self._cells, strict=True)
         ]
         self.ordered = Sample.ordered([part for parts in self.samples for part in parts])
@@ -150,7 +49,10 @@ class Pooled:
     def above(self, limit: float, *, inclusive: bool = False) -> list[Floats]:
         """How many values exceed a limit, by replication and cell."""
         return [
-            sum((part.above(limit, cells, inclusive=inclusive) for part in parts), np.zeros(cells))
+            sum(
+                (part.above(limit, cells, inclusive=inclusive).astype(np.float64) for part in parts),
+                np.zeros(cells),
+            )
             for parts, cells in zip(self.samples, self._cells, strict=True)
         ]
 
@@ -169,9 +71,10 @@ class Metrics:
             raise ValueError("there must be at least one replication")
         self._summaries = tuple(summaries)
         self._pooled: dict[tuple[str, int | None], Pooled] = {}
-        self._post: PostStratification | None = None
+        self.strata: PostStratification | None = None
+        """The environment's states as strata; None without a law, or where nothing is drawn."""
         if law is not None and len(law.states) > 1:
-            self._post = PostStratification([s.cells for s in summaries], law)
+            self.strata = PostStratification([s.cells for s in summaries], law)
 
     @property
     def summaries(self) -> tuple[ReplicationSummary, ...]:
@@ -198,9 +101,9 @@ class Metrics:
 
         Raises KeyError for an unknown metric or request class.
         """
-        code = self._code(request_class)
         if name in SHARES:
-            return self._share(name, code)
+            return self._share(name, request_class)
+        code = self._code(request_class)
         if name in RATIOS:
             return self._ratio(RATIOS[name], code)
         kind, p = quantile_of(name)
@@ -220,10 +123,10 @@ class Metrics:
 
     def per_replication(self, name: str, request_class: str | None = None) -> Floats:
         """The metric's value in each replication alone; nan where it is undefined."""
-        code = self._code(request_class)
         if name in SHARES:
-            counts, valid = self._counts(name, code)
+            counts, valid = self.counts(name, request_class)
             return divided([c.sum() for c in counts], [v.sum() for v in valid])
+        code = self._code(request_class)
         if name in RATIOS:
             ratio = RATIOS[name]
             return ratio.per * divided(
@@ -232,6 +135,16 @@ class Metrics:
         kind, p = quantile_of(name)
         ordered = [Sample.ordered(parts) for parts in self._values(kind, code).samples]
         return np.array([float(v[quantile_rank(p, len(v))]) if len(v) else math.nan for v in ordered])
+
+    def counts(self, name: str, request_class: str | None = None) -> tuple[list[Floats], list[Floats]]:
+        """The requests that a share counts, and the valid ones, by replication and cell."""
+        code = self._code(request_class)
+        counted = [OUTCOMES.index(outcome) for outcome in SHARES[name]]
+        valid = [s.valid.sum(axis=1) if code is None else s.valid[:, code] for s in self._summaries]
+        return (
+            [v[:, counted].sum(axis=1).astype(np.float64) for v in valid],
+            [v.sum(axis=1).astype(np.float64) for v in valid],
+        )
 
     def share_above(self, kind: str, limit: float, request_class: str | None = None) -> float:
         """The pooled share of values of a kind ("latency", "latency_all", "ttft") above a limit.
@@ -248,60 +161,8 @@ class Metrics:
         `stationary` says that traffic has no trend by design (a replayed trace has); only then can a drift
         of latency be held against the warm-up or the load.
         """
-        for caveat in self._caveats(stationary):
+        for caveat in caveats(self, stationary=stationary):
             warnings.warn(caveat, stacklevel=3)
-
-    def _caveats(self, stationary: bool) -> list[Warning]:
-        caveats: list[Warning] = []
-        n = len(self._summaries)
-        if n == 1:
-            caveats.append(SingleReplicationWarning("One replication gives no interval: run several."))
-        few = self._few_episodes()
-        if few and n > 1:
-            caveats.append(FewEpisodesWarning(few))
-        availability = self.estimate("availability")
-        if availability.value == 1:
-            caveats.append(
-                NoFailuresWarning(
-                    f"None of {sum(self.outcomes.values()):,} requests failed. The interval of availability is a "
-                    "bound: outside faults it takes requests to be independent (rule of three)."
-                )
-            )
-        stray = sum(s.unattributed for s in self._summaries)
-        if stray:
-            caveats.append(
-                UnattributedAttemptsWarning(
-                    f"{stray:,} attempts belong to no request: they are in the total cost and in no request class."
-                )
-            )
-        moved = drift(np.stack([s.block_latency_s for s in self._summaries])) if stationary else None
-        return [*caveats, moved] if moved else caveats
-
-    def _few_episodes(self) -> str:
-        n = len(self._summaries)
-        if self._post is None:
-            spells = sum(int(s.cells.spell.max(initial=-1)) + 1 for s in self._summaries)
-            if not 0 < spells < ENOUGH_SPELLS:
-                return ""
-            return (
-                f"Only {spells} spells of faults were met in {n} replications, and the law of the environment is "
-                "not known: the t intervals are probably too short."
-            )
-        counts, valid = self._counts("availability", None)
-        failed = np.concatenate([v - c for v, c in zip(valid, counts, strict=True)])
-        weak = self._post.weak_states(failed, np.concatenate(valid))
-        if not weak:
-            return ""
-        told = ", ".join(
-            f"{name} ({100 * share:.2g} % of time, met {times} times)" for name, share, times in weak[:3]
-        )
-        more = f" and {len(weak) - 3} more" if len(weak) > 3 else ""
-        return (
-            f"Few fault episodes: {self._post.spells} spells of faults were met in {n} replications. Faults met fewer "
-            f"than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. A plain t "
-            "interval would be too short; shares and quantiles have intervals post-stratified by environment "
-            "state, the others plain ones."
-        )
 
     def _code(self, request_class: str | None) -> int | None:
         if request_class is None:
@@ -314,30 +175,21 @@ class Metrics:
     def _totals(self, name: str, code: int | None) -> Floats:
         return np.array([TOTALS[name](s, code) for s in self._summaries])
 
-    def _counts(self, name: str, code: int | None) -> tuple[list[Floats], list[Floats]]:
-        """Requests counted by a share, and valid ones, by replication and cell."""
-        counted = [OUTCOMES.index(outcome) for outcome in SHARES[name]]
-        valid = [s.valid.sum(axis=1) if code is None else s.valid[:, code] for s in self._summaries]
-        return (
-            [v[:, counted].sum(axis=1).astype(np.float64) for v in valid],
-            [v.sum(axis=1).astype(np.float64) for v in valid],
-        )
-
     def _interval(self, successes: Sequence[Floats], trials: Sequence[Floats]) -> Interval:
-        if self._post is not None:
-            return self._post.interval(np.concatenate(successes), np.concatenate(trials))
+        if self.strata is not None:
+            return self.strata.interval(np.concatenate(successes), np.concatenate(trials))
         return share_interval(
             np.array([y.sum() for y in successes], dtype=np.float64),
             np.array([x.sum() for x in trials], dtype=np.float64),
         )
 
     def _method(self, scale: str) -> str:
-        if self._post is None:
+        if self.strata is None:
             return f"t across replications, {scale}"
-        return f"post-stratified by environment state, {self._post.spells} spells of faults, {scale}"
+        return f"post-stratified by environment state, {self.strata.spells} spells of faults, {scale}"
 
-    def _share(self, name: str, code: int | None) -> Estimate:
-        counts, valid = self._counts(name, code)
+    def _share(self, name: str, request_class: str | None) -> Estimate:
+        counts, valid = self.counts(name, request_class)
         interval = self._interval(counts, valid)
         scale = "rule of three" if interval.value in (0.0, 1.0) else "logit scale"
         return estimate(interval, sum(v.sum() > 0 for v in valid), self._method(scale), "share")
@@ -371,17 +223,6 @@ def estimate(interval: Interval, n: int, method: str, unit: str) -> Estimate:
     return Estimate(interval.value, interval.low, interval.high, int(n), method, unit)
 
 
-def quantile_of(name: str) -> tuple[str, float]:
-    """The kind and the level in a name such as `latency_p999_s`. Raises KeyError for any other name."""
-    match = QUANTILE.fullmatch(name)
-    p = float(f"0.{match[2]}") if match else 0.0
-    if match is None or p == 0:
-        raise KeyError(
-            f"no metric {name!r}; there are {', '.join(METRICS)} and quantiles such as latency_p90_s"
-        )
-    return match[1], p
-
-
 def divided(numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.asarray(numerators, dtype=np.float64) / np.asarray(denominators, dtype=np.float64)
@@ -391,7 +232,7 @@ def divided(numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Floats:
 def estimate_metrics(
     summaries: Sequence[ReplicationSummary], *, law: EnvironmentLaw | None = None, stationary: bool = True
 ) -> dict[str, Estimate]:
-    """Every metric of `METRICS` from independent replications, with warnings where an interval needs a caveat.
+    """Every metric of `METRICS` from independent replications, warning where an interval needs a caveat.
 
     See `Metrics` for the intervals and `Metrics.warn` for the warnings.
     """

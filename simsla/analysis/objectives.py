@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
+from simsla.analysis.definitions import MORE_IS_BETTER, QUANTILE, SHARES, quantile_of
 from simsla.analysis.intervals import clopper_pearson
-from simsla.analysis.metrics import MORE_IS_BETTER, QUANTILE, SHARES, Metrics, quantile_of
+from simsla.analysis.metrics import Metrics
 
 __all__ = ["ObjectiveLike", "evaluate_objectives"]
 

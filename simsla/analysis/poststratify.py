@@ -25,12 +25,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
+from simsla.analysis.grouping import group_sums
 from simsla.analysis.intervals import Interval, contain, t_quantile, unseen_share
 from simsla.analysis.law import EnvironmentLaw
 from simsla.analysis.states import QUIET
@@ -62,6 +63,16 @@ class Cells:
     stretches: Floats
 
 
+class Strata(NamedTuple):
+    """A share in each stratum with the ends of its interval, and how many clusters and spells it rests on."""
+
+    share: Floats
+    low: Floats
+    high: Floats
+    clusters: Floats
+    spells: Floats
+
+
 class PostStratification:
     """The design by which shares observed per cell become a long-run share with an interval."""
 
@@ -81,8 +92,9 @@ class PostStratification:
         place = np.minimum(np.searchsorted(law.states, state), len(law.states) - 1)
         stratum = np.where(law.states[place] == state, stratum_of_state[place], count)
 
-        self._batch_shares = np.zeros((len(law.batch_shares), count + 1))
-        np.add.at(self._batch_shares, (slice(None), stratum_of_state), law.batch_shares)
+        self._batch_shares = np.stack(
+            [group_sums(stratum_of_state, shares, count + 1) for shares in law.batch_shares]
+        )
         self._shares = self._batch_shares.mean(axis=0)
         self._is_rare = np.arange(count + 1) == count
         self._is_quiet = np.arange(count + 1) == 0
@@ -91,79 +103,90 @@ class PostStratification:
             "rare combinations",
         ]
 
-        spells = np.unique(np.stack((stratum, replication, spell)), axis=1)
+        spells, self._spell = np.unique(np.stack((stratum, replication, spell)), axis=1, return_inverse=True)
+        self._stratum_of_spell = spells[0]
         often = np.bincount(spells[0], minlength=count + 1) >= SPELLS_PER_REPLICATION * len(replications)
         by_replication = (often | self._is_quiet)[stratum]
         clusters, self._cluster = np.unique(
             np.stack((stratum, replication, np.where(by_replication, -1, spell))), axis=1, return_inverse=True
         )
-        self._stratum = clusters[0]
+        self._stratum_of_cluster = clusters[0]
+        self._has_spread = len(replications) > 1
         self.spells = int(np.unique(np.stack((replication, spell))[:, spell >= 0], axis=1).shape[1])
         """Spells of faults met in all replications."""
 
     def interval(self, successes: Floats, trials: Floats) -> Interval:
         """The pooled share of `successes` among `trials` (a number per cell) with its interval."""
-        return self._estimate(successes, trials)[0]
+        total = float(trials.sum())
+        if total == 0:
+            return Interval(math.nan, math.nan, math.nan)
+        pooled = float(successes.sum()) / total
+        strata = self._strata(successes, trials)
+        if not self._has_spread or strata.clusters[0] == 1:
+            return Interval(pooled, math.nan, math.nan)
+        seen = strata.clusters > 0
+        pi = np.where(seen, self._shares, 0)
+        share = np.where(seen, strata.share, 0)
+        estimate = float(pi @ share)
+        law = self._law_error(share)
+        below = math.sqrt(float(np.sum((pi * (share - strata.low)) ** 2)) + law**2)
+        above = math.sqrt(float(np.sum((pi * (strata.high - share)) ** 2)) + law**2)
+        unmet = float(self._shares[~seen].sum())
+        return contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
 
     def weak_states(self, successes: Floats, trials: Floats) -> list[tuple[str, float, int]]:
         """States met too seldom that could account for a tenth of the successes: name, share of time, spells.
 
         The heaviest first; empty where the states that matter were met often enough for a t interval.
         """
-        interval, high, met = self._estimate(successes, trials)
-        weak = (met < ENOUGH_SPELLS) & ~self._is_quiet & (self._shares > 0)
-        possible = self._shares * high
-        if possible[weak].sum() <= NOTABLE * interval.high:
+        strata = self._strata(successes, trials)
+        weak = (strata.spells < ENOUGH_SPELLS) & ~self._is_quiet & (self._shares > 0)
+        possible = self._shares * strata.high
+        if possible[weak].sum() <= NOTABLE * self.interval(successes, trials).high:
             return []
         ranked = sorted(np.flatnonzero(weak), key=lambda s: -possible[s])
-        return [(self._names[s], float(self._shares[s]), int(met[s])) for s in ranked]
+        return [(self._names[s], float(self._shares[s]), int(strata.spells[s])) for s in ranked]
 
-    def _estimate(self, successes: Floats, trials: Floats) -> tuple[Interval, Floats, Ints]:
-        strata = len(self._shares)
-        y = np.bincount(self._cluster, successes, len(self._stratum))
-        x = np.bincount(self._cluster, trials, len(self._stratum))
-        total = float(x.sum())
-        if total == 0:
-            return Interval(math.nan, math.nan, math.nan), np.ones(strata), np.zeros(strata, dtype=np.int64)
-        pooled = float(y.sum()) / total
+    def _strata(self, successes: Floats, trials: Floats) -> Strata:
+        """The share of successes in each stratum by itself; from 0 to 1 where it was never met."""
+        count = len(self._shares)
 
-        def summed(values: Floats) -> Floats:
-            return np.bincount(self._stratum, values, strata)
+        def summed(values: npt.NDArray[Any]) -> Floats:
+            return group_sums(self._stratum_of_cluster, values, count)
 
-        met = np.bincount(self._stratum, x > 0, strata).astype(np.int64)
-        trials_in = summed(x)
+        y = group_sums(self._cluster, successes, len(self._stratum_of_cluster))
+        x = group_sums(self._cluster, trials, len(self._stratum_of_cluster))
+        clusters, trials_in = summed(x > 0), summed(x)
         with np.errstate(divide="ignore", invalid="ignore"):
+            # As in `ratio_spread`, for all strata at once.
             share = np.clip(summed(y) / trials_in, 0, 1)
-            part = np.where(x > 0, x / trials_in[self._stratum], 0)
-            residual = np.where(part < 1, (y - share[self._stratum] * x) / (1 - part), 0)
-            residual = np.where(x > 0, residual, 0)
-            error = np.sqrt((met - 1) / met * summed(residual**2)) / trials_in
+            part = np.where(x > 0, x / trials_in[self._stratum_of_cluster], 0)
+            residual = np.where(
+                (x > 0) & (part < 1), (y - share[self._stratum_of_cluster] * x) / (1 - part), 0
+            )
+            error = np.sqrt((clusters - 1) / clusters * summed(residual**2)) / trials_in
             effective = 1 / summed(part**2)
             binomial = share * (1 - share)
             error = np.where(error > 0, error, np.sqrt(binomial / trials_in))
             half = t_quantile(effective - 1) * error / binomial
-            spread = (binomial > 0) & (met > 1)
+            spread = (binomial > 0) & (clusters > 1)
             low = np.where(spread, np.minimum(expit(logit(share) - half), share), share)
             high = np.where(spread, np.maximum(expit(logit(share) + half), share), share)
-        if self._shares[0] > 0 and met[0] == 1:
-            return Interval(pooled, math.nan, math.nan), np.ones(strata), met
 
-        stretches = summed(np.bincount(self._cluster, self._stretches * (trials > 0), len(self._stratum)))
+        stretches = summed(group_sums(self._cluster, self._stretches * (trials > 0), len(x)))
+        met = group_sums(self._spell, trials, len(self._stratum_of_spell)) > 0
+        spells = group_sums(self._stratum_of_spell, met, count)
         draws = np.where(self._is_quiet, trials_in, np.where(self._is_rare, effective, stretches))
-        hidden = (binomial == 0) | ((met < ENOUGH_SPELLS) & ~self._is_quiet)
+        hidden = ~spread | ((spells < ENOUGH_SPELLS) & ~self._is_quiet)
         unseen = np.where(hidden, unseen_share(draws), 0)
-        low, high = (1 - unseen) * low, high + unseen * (1 - high)
-
-        seen = met > 0
-        pi = np.where(seen, self._shares, 0)
-        share, low, high = (np.where(seen, values, 0) for values in (share, low, high))
-        estimate = float(pi @ share)
-        law = self._law_error(share)
-        below = math.sqrt(float(((pi * (share - low)) ** 2).sum()) + law**2)
-        above = math.sqrt(float(((pi * (high - share)) ** 2).sum()) + law**2)
-        unmet = float(self._shares[~seen].sum())
-        interval = contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
-        return interval, np.where(seen, high, 1.0), met
+        seen = clusters > 0
+        return Strata(
+            share=share,
+            low=np.where(seen, (1 - unseen) * low, 0),
+            high=np.where(seen, high + unseen * (1 - high), 1),
+            clusters=clusters,
+            spells=spells,
+        )
 
     def _law_error(self, share: Floats) -> float:
         """Half an interval's width for the error with which the long draw knows the shares of time."""

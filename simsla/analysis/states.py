@@ -1,51 +1,26 @@
 """The states of the environment: which faults are active together, from when to when.
 
-A state is the set of active (component, kind, severity). It is named by a 64-bit sum of stable hashes, so
-states compare across replications, processes and a separate long draw; the quiet state is 0.
+A state is the set of active (component, kind, severity, error). It is named by a 64-bit sum of stable
+hashes, so states compare across replications, processes and a separate long draw; the quiet state is 0.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["QUIET", "Episodes", "StatePath", "state_path"]
+if TYPE_CHECKING:
+    from simsla.world.environment import Environment
+
+__all__ = ["QUIET", "FaultIntervals", "StatePath", "fault_intervals", "state_path"]
 
 QUIET: Final = np.uint64(0)
 
 Floats = npt.NDArray[np.float64]
-
-
-class Episodes(Protocol):
-    """Fault episodes as columns, as `simsla.world` draws them."""
-
-    @property
-    def components(self) -> tuple[str, ...]:
-        """Names by code."""
-
-    @property
-    def component(self) -> npt.NDArray[np.integer]:
-        """Code of the component."""
-
-    @property
-    def kind(self) -> npt.NDArray[np.integer]:
-        """Code of the fault's kind."""
-
-    @property
-    def start_s(self) -> Floats:
-        """Start of the episode."""
-
-    @property
-    def end_s(self) -> Floats:
-        """End of the episode."""
-
-    @property
-    def severity(self) -> Floats:
-        """Severity of the fault while the episode lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +44,43 @@ class StatePath:
 
 @dataclass(frozen=True, slots=True)
 class FaultIntervals:
-    """The united intervals in which one component has one kind of fault at one severity."""
+    """The united intervals in which one component has one kind of fault, at one severity."""
 
     component: str
     key: np.uint64
     start_s: Floats
     end_s: Floats
 
-    def active(self, time_s: float) -> bool:
-        """Whether the fault is active at a time."""
-        i = int(np.searchsorted(self.start_s, time_s, side="right")) - 1
-        return i >= 0 and time_s < float(self.end_s[i])
+    def active(self, time_s: Floats) -> npt.NDArray[np.bool_]:
+        """Whether the fault is active, at each time."""
+        # Opened before, and not yet closed.
+        opened = np.searchsorted(self.start_s, time_s, side="right")
+        return opened > np.searchsorted(self.end_s, time_s, side="right")
 
 
-def fault_intervals(episodes: Episodes, start_s: float, end_s: float) -> list[FaultIntervals]:
+def fault_intervals(environment: Environment, start_s: float, end_s: float) -> list[FaultIntervals]:
     """The distinct faults active within [start_s, end_s), their episodes clipped to it and united."""
-    starts = np.maximum(episodes.start_s, start_s)
-    ends = np.minimum(episodes.end_s, end_s)
+    starts = np.maximum(environment.start_s, start_s)
+    ends = np.minimum(environment.end_s, end_s)
     order = np.flatnonzero(ends > starts)
-    order = order[np.lexsort((starts[order], *(c[order] for c in identity(episodes))))]
+    order = order[np.lexsort((starts[order], *(c[order] for c in identity(environment))))]
     if len(order) == 0:
         return []
-    columns = [c[order] for c in identity(episodes)]
+    columns = [c[order] for c in identity(environment)]
     changes = np.any([c[1:] != c[:-1] for c in columns], axis=0)
     faults = []
     for rows in np.split(order, np.flatnonzero(changes) + 1):
         row = rows[0]
-        name = episodes.components[int(episodes.component[row])]
-        text = f"{name}\0{int(episodes.kind[row])}\0{float(episodes.severity[row])!r}"
+        name = environment.components[int(environment.component[row])]
+        what = (int(environment.kind[row]), float(environment.severity[row]), int(environment.error[row]))
+        text = f"{name}\0{what!r}"
         key = np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
         faults.append(FaultIntervals(name, key, *united(starts[rows], ends[rows])))
     return faults
 
 
-def identity(episodes: Episodes) -> tuple[npt.NDArray[np.generic], ...]:
-    return episodes.severity, episodes.kind, episodes.component
+def identity(environment: Environment) -> tuple[npt.NDArray[np.generic], ...]:
+    return environment.error, environment.severity, environment.kind, environment.component
 
 
 def united(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

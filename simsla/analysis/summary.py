@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from simsla.analysis.grouping import group_sums
 from simsla.analysis.poststratify import MEMORY_S, Cells
 from simsla.analysis.sample import Sample
-from simsla.analysis.states import Episodes, fault_intervals, state_path
+from simsla.analysis.states import fault_intervals, state_path
 from simsla.records import ATTEMPT_OUTCOMES, GOOD_OUTCOMES, NOBODY, OUTCOMES, Log
+
+if TYPE_CHECKING:
+    from simsla.world.environment import Environment
 
 __all__ = ["BLOCKS", "ReplicationSummary", "summarise"]
 
@@ -86,7 +90,7 @@ class ReplicationSummary:
 
 
 def summarise(
-    log: Log, *, start_s: float, end_s: float, environment: Episodes | None = None
+    log: Log, *, start_s: float, end_s: float, environment: Environment | None = None
 ) -> ReplicationSummary:
     """Reduces the log of a replication to the requests that arrived in [start_s, end_s).
 
@@ -113,7 +117,7 @@ def summarise(
     streamed = answered & np.isfinite(ttft)
 
     def per_class(values: npt.NDArray[Any], chosen: npt.NDArray[np.bool_]) -> Floats:
-        return np.bincount(kind[chosen], values[chosen], classes).astype(np.float64)
+        return group_sums(kind[chosen], values[chosen], classes)
 
     def sample(values: Floats, chosen: npt.NDArray[np.bool_]) -> Sample:
         return Sample.of(values[chosen], kind[chosen], cell[chosen], count)
@@ -146,10 +150,7 @@ def summarise(
         ),
         attempts=attempt_totals(attempts, requests["deployment"][answered], deployments),
         tokens=np.stack(
-            [
-                np.bincount(owner_class, attempts[name][owned], classes).astype(np.float64)
-                for name in ("tokens_in", "tokens_out")
-            ],
+            [group_sums(owner_class, attempts[name][owned], classes) for name in ("tokens_in", "tokens_out")],
             axis=1,
         ),
         latency=sample(latency, answered),
@@ -165,7 +166,7 @@ def rows(columns: Columns, chosen: npt.NDArray[np.bool_]) -> Columns:
 
 
 def locate(
-    environment: Episodes | None, arrival_s: Floats, start_s: float, end_s: float
+    environment: Environment | None, arrival_s: Floats, start_s: float, end_s: float
 ) -> tuple[Cells, Ints]:
     """The cells of the measured time, and the cell of each arrival."""
     faults = [] if environment is None else fault_intervals(environment, start_s, end_s)
@@ -176,8 +177,8 @@ def locate(
     cells = Cells(
         state=state,
         spell=spell.astype(np.int64),
-        seconds=np.bincount(of_visit, path.seconds, count),
-        stretches=np.bincount(of_visit, np.maximum(path.seconds / MEMORY_S, 1), count),
+        seconds=group_sums(of_visit, path.seconds, count),
+        stretches=group_sums(of_visit, np.maximum(path.seconds / MEMORY_S, 1), count),
     )
     return cells, of_visit[path.at(arrival_s)]
 
@@ -207,7 +208,7 @@ def attempt_totals(attempts: Columns, answering: npt.NDArray[Any], deployments: 
     code = deployment[succeeded]
 
     def summed(name: str) -> Floats:
-        return np.bincount(deployment, attempts[name], deployments).astype(np.float64)
+        return group_sums(deployment, attempts[name], deployments)
 
     counts = np.bincount(deployment * kinds + outcome, minlength=deployments * kinds)
     return AttemptTotals(

@@ -1,4 +1,4 @@
-"""Delays between attempts at one deployment. Each formula is named after its origin."""
+"""Delays between attempts at one deployment: a section per formula, its ``kind`` the name of its origin."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class FullJitter(Section):
     """Seconds; the largest delay ever. 8 as in the OpenAI SDK."""
 
     def delay_s(self, retry: int, waited_s: float, rng: random.Random) -> float:
-        """Seconds before retry number ``retry``, from 0."""
+        """Seconds before retry number ``retry`` (from 0); ``waited_s`` was the delay before the last one."""
         return rng.random() * min(self.cap_s, self.base_s * 2.0 ** min(retry, _LARGEST_EXPONENT))

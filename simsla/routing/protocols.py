@@ -21,9 +21,7 @@ class Selector(Protocol):
     """Which deployments may answer a request, in the order of trying."""
 
     def candidates(self, request: Request) -> Sequence[Candidate]:
-        """Everything that may be tried, best first. It is on the path of every request: no work that can be
-        done before.
-        """
+        """Everything that may be tried, best first. Every request passes here: do all work beforehand."""
         ...
 
     def after(
@@ -50,9 +48,7 @@ class Health(Protocol):
     def released(self, ticket: object, now: float) -> None: ...
 
     def available_at(self, now: float) -> float:
-        """The earliest time at which `admit` may give a ticket: ``now``, later, or ``inf`` where that is
-        not known.
-        """
+        """When `admit` may next give a ticket: ``now``, a later time, or ``inf`` where that is not known."""
         ...
 
 
@@ -85,11 +81,3 @@ class RetryRule(Protocol):
     """What follows a failed attempt: the same deployment again after a delay, the next one, or the end."""
 
     def decide(self, failure: Failure, rng: random.Random) -> Decision: ...
-
-
-class Backoff(Protocol):
-    """How long to wait before a retry."""
-
-    def delay_s(self, retry: int, waited_s: float, rng: random.Random) -> float:
-        """Seconds before retry number ``retry`` (from 0), given the previous delay."""
-        ...

@@ -137,11 +137,15 @@ class Router:
 def _cut(timeouts: Timeouts, left_s: float) -> Timeouts:
     """The timeouts within what is left. All four, because a transport may have no total of its own."""
     return Timeouts(
-        min(timeouts.connect_s, left_s),
-        min(timeouts.first_token_s, left_s),
-        min(timeouts.idle_s, left_s),
+        _at_most(left_s, timeouts.connect_s),
+        _at_most(left_s, timeouts.first_token_s),
+        _at_most(left_s, timeouts.idle_s),
         left_s,
     )
+
+
+def _at_most(left_s: float, limit_s: float | None) -> float:
+    return left_s if limit_s is None or limit_s > left_s else limit_s
 
 
 def _settle(health: Health, ticket: object, now: float, error: AttemptError, hurried: bool) -> None:

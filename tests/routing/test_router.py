@@ -124,6 +124,17 @@ def test_too_long_is_not_the_verdict_where_a_larger_window_is_down():
     assert transport.called == ["a", "c"]
 
 
+def test_too_long_is_not_the_verdict_where_a_larger_window_is_left_untried():
+    sizes = [deployment("a", context_window=32), deployment("c", context_window=64)]
+    too_long = {"a": [fails(ContextLengthExceeded)]}
+    error, _ = ask(ScriptedTransport(sizes, too_long), policy(max_attempts=1))
+    assert isinstance(error, AllAttemptsFailed)
+    transport = ScriptedTransport(sizes, too_long | {"c": DOWN})
+    outcomes = series(transport, policy(breaker={"failures": 1, "open_s": 1000}), 3)
+    assert outcomes == ["AllAttemptsFailed"] * 3
+    assert transport.called == ["a", "c", "a", "a"]
+
+
 def test_premium_degrades_to_standard_and_economy_with_a_note():
     tiers = [deployment("e", "economy"), deployment("s"), deployment("p", "premium")]
     request = Request(1, tier="premium")
@@ -220,14 +231,14 @@ def test_a_hung_deployment_costs_one_timeout_and_not_the_request():
 
 def test_timeouts_are_cut_to_what_is_left_of_the_deadline():
     transport = ScriptedTransport(ABC, {"a": [HANG], "b": [HANG], "c": [HANG]})
-    routing = policy(deadline_s=10, timeouts={"connect_s": 3, "first_token_s": 5, "idle_s": 2, "total_s": 6})
+    routing = policy(deadline_s=10, timeouts={"connect_s": 5, "first_token_s": 5, "idle_s": 2, "total_s": 6})
     error, took_s = ask(transport, routing)
     assert isinstance(error, DeadlineExceeded)
     assert [each.kind for each in error.errors] == ["timeout", "timeout"]
     assert took_s == pytest.approx(10)
     assert [timeouts for _, _, timeouts in transport.attempts] == [
-        Timeouts(3.0, 5.0, 2.0, 6.0),
-        Timeouts(3.0, pytest.approx(4), 2.0, pytest.approx(4)),
+        Timeouts(5.0, 5.0, 2.0, 6.0),
+        Timeouts(pytest.approx(4), pytest.approx(4), 2.0, pytest.approx(4)),
     ]
 
 
@@ -311,6 +322,26 @@ def test_no_retry_waits_for_a_breaker_that_has_just_opened():
     assert transport.called == ["a", "b"]
     assert took_s == pytest.approx(0.2)
     assert reply.deployment == "b"
+
+
+def test_a_breaker_that_opens_during_a_wait_sends_the_request_on_with_fresh_retries():
+    limited = fails(lambda: RateLimited(retry_after_s=2.0))
+    transport = ScriptedTransport(
+        ABC[:2], {"a": [limited, *DOWN], "b": [Answer(), fails(ServerError), Answer()]}
+    )
+    routing = policy(
+        retry={"max_attempts": 2, "backoff": {"base_s": 0}}, breaker={"failures": 3, "open_s": 100}
+    )
+
+    async def main():
+        handle = routing(transport)
+        waiting = asyncio.create_task(handle(Request(1)))
+        await asyncio.sleep(1)
+        await handle(Request(2))
+        return (await waiting).deployment
+
+    assert play(main()) == "b"
+    assert transport.called == ["a", "a", "a", "b", "b", "b"]
 
 
 @pytest.mark.parametrize("cause", [BadRequest, ContentFiltered, ContextLengthExceeded])

@@ -96,6 +96,16 @@ def test_a_tier_that_does_not_exist_is_an_error_of_the_request():
         selector().candidates(Request(1, tier="gold"))
 
 
+def test_an_unreachable_region_is_still_tried_before_a_weaker_tier():
+    world = [
+        deployment("p1-us", "premium", "us"),
+        deployment("p2-us", "premium", "us"),
+        deployment("p-eu", "premium", "eu"),
+        deployment("s-eu", "standard", "eu"),
+    ]
+    assert after(ConnectError(), "p1-us", world, tier="premium") == ["p-eu", "p2-us", "s-eu"]
+
+
 def after(error, first, deployments=WORLD, **request):
     select = selector(deployments)
     candidates = select.candidates(Request(1, **request))

@@ -1,0 +1,75 @@
+"""The caveats that a result needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsla.analysis.drift import drift
+from simsla.analysis.poststratify import ENOUGH_SPELLS
+from simsla.analysis.warnings import (
+    FewEpisodesWarning,
+    NoFailuresWarning,
+    SimslaWarning,
+    SingleReplicationWarning,
+    UnattributedAttemptsWarning,
+)
+
+if TYPE_CHECKING:
+    from simsla.analysis.metrics import Metrics
+
+__all__ = ["caveats"]
+
+
+def caveats(metrics: Metrics, *, stationary: bool) -> list[SimslaWarning]:
+    """A typed warning for each assumption behind the intervals that does not hold."""
+    found: list[SimslaWarning] = []
+    if len(metrics.summaries) == 1:
+        found.append(SingleReplicationWarning("One replication gives no interval: run several."))
+    elif few := few_episodes(metrics):
+        found.append(FewEpisodesWarning(few))
+    if metrics.estimate("availability").value == 1:
+        found.append(
+            NoFailuresWarning(
+                f"None of {sum(metrics.outcomes.values()):,} requests failed. The interval of availability "
+                "is a bound: outside faults it takes requests to be independent (rule of three)."
+            )
+        )
+    stray = sum(s.unattributed for s in metrics.summaries)
+    if stray:
+        found.append(
+            UnattributedAttemptsWarning(
+                f"{stray:,} attempts belong to no request: they are in the total cost, in no request class."
+            )
+        )
+    if stationary and (moved := drift(np.stack([s.block_latency_s for s in metrics.summaries]))):
+        found.append(moved)
+    return found
+
+
+def few_episodes(metrics: Metrics) -> str:
+    """What is wrong when fault episodes are few, in words; empty when they are enough."""
+    n = len(metrics.summaries)
+    if metrics.strata is None:
+        spells = sum(int(s.cells.spell.max(initial=-1)) + 1 for s in metrics.summaries)
+        if not 0 < spells < ENOUGH_SPELLS:
+            return ""
+        return (
+            f"Only {spells} spells of faults were met in {n} replications, and the law of the environment "
+            "is not known: the t intervals are probably too short."
+        )
+    good, valid = metrics.counts("availability")
+    weak = metrics.strata.weak_states(np.concatenate(valid) - np.concatenate(good), np.concatenate(valid))
+    if not weak:
+        return ""
+    told = ", ".join(
+        f"{name} ({100 * share:.2g} % of time, met {met} times)" for name, share, met in weak[:3]
+    )
+    more = f" and {len(weak) - 3} more" if len(weak) > 3 else ""
+    return (
+        f"Few fault episodes: {metrics.strata.spells} spells of faults were met in {n} replications. Faults "
+        f"met fewer than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. "
+        "A plain t interval would be too short; those of shares and quantiles are post-stratified by "
+        "environment state, those of ratios such as cost are plain."
+    )

@@ -1,0 +1,294 @@
+"""`simulate`: independent replications of a scenario, and the `Result` with its intervals."""
+
+from __future__ import annotations
+
+import html
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simsla.analysis import (
+    Estimate,
+    Metrics,
+    ReplicationSummary,
+    SimslaWarning,
+    drawn_faults,
+    environment_law,
+    evaluate_objectives,
+    summarise,
+)
+from simsla.scenario import Scenario, TraceArrivals
+from simsla.simulation import Policy, Replication, name_of, resolve_policy, run_one
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "simsla.result/1"
+
+DEFAULT_REPLICATIONS = 20
+
+
+class Outcome(NamedTuple):
+    """What a worker sends back for one replication; the run only where logs are kept."""
+
+    summary: ReplicationSummary
+    run: Replication | None
+    failures: dict[str, int]
+
+
+def replicate(
+    scenario: Scenario, policy: Policy | str | None, seed: int, replication: int, keep_logs: bool
+) -> Outcome:
+    """Run one replication and reduce it to what metrics need; called in worker processes."""
+    run = run_one(scenario, policy, seed, replication)
+    summary = summarise(
+        run.log,
+        start_s=run.start_s,
+        end_s=run.end_s,
+        environment=drawn_faults(run.environment, scenario),
+    )
+    return Outcome(summary, run if keep_logs else None, dict(run.failures))
+
+
+def in_parallel(
+    tasks: Sequence[tuple[Any, ...]], n_jobs: int, progress: bool | None, description: str
+) -> Iterator[Outcome]:
+    """`replicate` over argument tuples, through joblib, in their order, with a bar that tells the time left.
+
+    `progress` None shows the bar where standard error is a terminal. The engine is joblib's, so
+    `joblib.parallel_config(backend="dask")` spreads the same tasks over a cluster.
+    """
+    import joblib
+    from tqdm import tqdm
+
+    outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+        joblib.delayed(replicate)(*task) for task in tasks
+    )
+    bar = tqdm(
+        outcomes,
+        total=len(tasks),
+        desc=description,
+        unit="run",
+        file=sys.stderr,
+        disable=None if progress is None else not progress,
+        leave=False,
+    )
+    yield from bar
+
+
+def simulate(
+    scenario: Scenario | str | Path,
+    policy: Policy | str | None = None,
+    seed: int = 1,
+    replications: int | None = None,
+    n_jobs: int = 1,
+    *,
+    keep_logs: bool = True,
+    progress: bool | None = None,
+) -> Result:
+    """Run independent replications of a scenario under a policy.
+
+    `scenario` is a Scenario, a path or the name of a shipped one. `policy` is a factory(transport) ->
+    handle(request), a RoutingPolicy, or "package.module:factory"; by default the scenario's own. `replications`
+    is by default the scenario's, else 20. `n_jobs` processes share the work through joblib (-1: all cores)
+    and change no result. Without `keep_logs` the result has metrics but no `requests` and `attempts`.
+
+    Issues typed warnings (`SimslaWarning`) where an assumption behind an interval does not hold.
+
+    Raises ScenarioError, PolicyError, or VirtualTimeError where virtual time cannot go on.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = Scenario.load(scenario)
+    count = replications if replications is not None else (scenario.replications or DEFAULT_REPLICATIONS)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"replications: expected a whole number of at least 1, got {replications!r}")
+    resolve_policy(scenario.routing if policy is None else policy)
+    tasks = [(scenario, policy, seed, replication, keep_logs) for replication in range(count)]
+    outcomes = list(in_parallel(tasks, n_jobs, progress, scenario.name))
+    result = Result(scenario, policy, seed, outcomes)
+    for caveat in result.caveats:
+        warnings.warn(caveat, stacklevel=2)
+    return result
+
+
+class Result:
+    """Metrics of independent replications, each with its interval, and the logs behind them.
+
+    `scenario`, `policy` (its name), `seed` and `replications` say what was run; `runs` holds each
+    `Replication` where logs were kept. `caveats` are the typed warnings that go with the numbers; `failures`
+    counts what the policy raised.
+    """
+
+    def __init__(
+        self, scenario: Scenario, policy: Policy | str | None, seed: int, outcomes: Sequence[Outcome]
+    ) -> None:
+        """Use `simulate`."""
+        self.scenario = scenario
+        self.policy = name_of(policy) if policy is not None else _declared_name(scenario)
+        self.seed = seed
+        self.replications = len(outcomes)
+        self.runs: tuple[Replication, ...] = tuple(o.run for o in outcomes if o.run is not None)
+        self.failures: dict[str, int] = {}
+        for outcome in outcomes:
+            for failure, count in outcome.failures.items():
+                self.failures[failure] = self.failures.get(failure, 0) + count
+        summaries = [outcome.summary for outcome in outcomes]
+        self._metrics = Metrics(summaries, environment_law(scenario, seed))
+
+    # Estimates
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """Every metric by name."""
+        return self._metrics.all()
+
+    @property
+    def availability(self) -> Estimate:
+        """Good requests / valid requests, pooled over the replications (request-based)."""
+        return self.metrics["availability"]
+
+    @property
+    def cost_per_day(self) -> Estimate:
+        """USD per day of measured time, every attempt included."""
+        return self.metrics["cost_usd_per_day"]
+
+    def latency(self, p: float) -> Estimate:
+        """The p-quantile, 0 < p < 1, of the seconds from arrival to last token of answered requests."""
+        return self._metrics.latency(p)
+
+    def by(self, dimension: str) -> pd.DataFrame:
+        """Metrics by "request_class" or "deployment": one row per member and metric, with its interval."""
+        return self._metrics.by(dimension)
+
+    def summary(self) -> pd.DataFrame:
+        """One row per metric: value, ci_low, ci_high, n, unit and method."""
+        import pandas as pd
+
+        rows = [
+            {
+                "metric": name,
+                "value": estimate.value,
+                "ci_low": estimate.ci_low,
+                "ci_high": estimate.ci_high,
+                "n": estimate.n,
+                "unit": estimate.unit,
+                "method": estimate.method,
+            }
+            for name, estimate in self.metrics.items()
+        ]
+        return pd.DataFrame(rows).set_index("metric")
+
+    def per_replication(self, metric: str) -> list[float]:
+        """A metric's value in each replication alone."""
+        return [float(value) for value in self._metrics.per_replication(metric)]
+
+    @cached_property
+    def caveats(self) -> tuple[SimslaWarning, ...]:
+        """What must be said beside the numbers."""
+        stationary = not any(
+            isinstance(spec.arrivals, TraceArrivals) for spec in self.scenario.traffic.values()
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._metrics.warn(stationary=stationary)
+        return tuple(w.message for w in caught if isinstance(w.message, SimslaWarning))
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Measured valid requests by outcome."""
+        return self._metrics.outcomes
+
+    @cached_property
+    def objectives(self) -> list[dict[str, Any]]:
+        """The scenario's objectives, each with its target, value, interval, and whether the bound meets it."""
+        return [dict(row) for row in evaluate_objectives(self.scenario.objectives, self._metrics)]
+
+    # Logs
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """One row per measured request of every replication (see `simsla.records.Log`)."""
+        return self._frames("requests")
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """One row per attempt of a measured request, or of nobody's in the measured time."""
+        return self._frames("attempts")
+
+    def _frames(self, log: str) -> pd.DataFrame:
+        import pandas as pd
+
+        if not self.runs:
+            raise RuntimeError(f"{log} were not kept; run simulate(..., keep_logs=True)")
+        frames = []
+        for run in self.runs:
+            requests = run.log.requests_frame()
+            measured = (requests["arrival_s"] >= run.start_s) & (requests["arrival_s"] < run.end_s)
+            if log == "requests":
+                frame = requests[measured]
+            else:
+                attempts = run.log.attempts_frame()
+                nobody = (attempts["request"] < 0) & (attempts["start_s"] >= run.start_s)
+                frame = attempts[attempts["request"].isin(requests["request"][measured]) | nobody]
+            frame.insert(0, "replication", run.replication)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    # Words
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain data, ready for JSON (schema `simsla.result/1`)."""
+        counts = self._metrics.summaries
+        return {
+            "schema": SCHEMA,
+            "scenario": self.scenario.name,
+            "policy": self.policy,
+            "seed": self.seed,
+            "replications": self.replications,
+            "requests": int(sum(s.requests.requests.sum() for s in counts)),
+            "attempts": int(sum(s.requests.attempts.sum() + s.unattributed for s in counts)),
+            "metrics": {name: estimate.to_dict() for name, estimate in self.metrics.items()},
+            "outcomes": self.outcomes,
+            "by": {name: self._nested(name) for name in ("request_class", "deployment")},
+            "objectives": self.objectives,
+            "failures": self.failures,
+            "warnings": [f"{type(caveat).__name__}: {caveat}" for caveat in self.caveats],
+        }
+
+    def _nested(self, dimension: str) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        nested: dict[str, dict[str, dict[str, float | int | None]]] = {}
+        for row in self.by(dimension).to_dict("records"):
+            plain = {
+                key: (None if row[key] != row[key] else row[key])
+                for key in ("value", "ci_low", "ci_high", "n")
+            }
+            nested.setdefault(str(row[dimension]), {})[str(row["metric"])] = plain
+        return nested
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result {self.scenario.name}, {self.policy}, {self.replications} replications: "
+            f"availability {self.availability}, p99 {self.metrics['latency_p99_s']}, "
+            f"{self.cost_per_day} a day>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(estimate))}</td>"
+            f"<td>{html.escape(estimate.method)}</td></tr>"
+            for name, estimate in self.metrics.items()
+        )
+        notes = "".join(f"<li>{html.escape(str(caveat))}</li>" for caveat in self.caveats)
+        title = f"{self.scenario.name}: {self.policy}, {self.replications} replications, seed {self.seed}"
+        return (
+            f"<table><caption>{html.escape(title)}</caption><thead><tr><th>metric</th>"
+            f"<th>value [95 % interval]</th><th>method</th></tr></thead><tbody>{rows}</tbody></table>"
+            + (f"<ul>{notes}</ul>" if notes else "")
+        )
+
+
+def _declared_name(scenario: Scenario) -> str:
+    return scenario.routing if isinstance(scenario.routing, str) else "routing"
