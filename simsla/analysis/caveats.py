@@ -56,20 +56,21 @@ def few_episodes(metrics: Metrics) -> str:
         if not 0 < spells < ENOUGH_SPELLS:
             return ""
         return (
-            f"Only {spells} spells of faults were met in {n} replications, and the law of the environment "
-            "is not known: the t intervals are probably too short."
+            f"Few fault episodes (spells of faults met in {n} replications: {spells}), and the law of the "
+            "environment is not known: the t intervals are probably too short."
         )
     good, valid = metrics.counts("availability")
     weak = metrics.strata.weak_states(np.concatenate(valid) - np.concatenate(good), np.concatenate(valid))
     if not weak:
         return ""
     told = ", ".join(
-        f"{name} ({100 * share:.2g} % of time, met {met} times)" for name, share, met in weak[:3]
+        f"{name} ({100 * share:.2g} % of time, met {met} time{'' if met == 1 else 's'})"
+        for name, share, met in weak[:3]
     )
     more = f" and {len(weak) - 3} more" if len(weak) > 3 else ""
     return (
-        f"Few fault episodes: {metrics.strata.spells} spells of faults were met in {n} replications. Faults "
-        f"met fewer than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. "
+        f"Few fault episodes (spells of faults met in {n} replications: {metrics.strata.spells}). Faults met "
+        f"fewer than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. "
         "A plain t interval would be too short; those of shares and quantiles are post-stratified by "
         "environment state, those of ratios such as cost are plain."
     )

@@ -78,7 +78,8 @@ class Estimate:
         if math.isnan(self.half_width):
             reason = "one replication" if self.n == 1 else f"{self.n} replications"
             return f"{text}{suffix}, no interval ({reason})"
-        low, high = number(self.ci_low, digits), number(self.ci_high, digits)
+        coarse = digits if self.half_width > 0 else digits + 1
+        low, high = number(self.ci_low, coarse), number(self.ci_high, coarse)
         # Rounding must not show an end on the wrong side of the value; rounded alike, they keep their order.
         if as_number(low) > as_number(text):
             low = number(self.ci_low, digits + 1)
@@ -96,10 +97,10 @@ def finite_or_none(value: float) -> float | None:
 
 
 def decimals(value: float, half_width: float, is_share: bool) -> int:
-    """Decimals of the interval's ends: down to the first digit of its half-width.
+    """Decimals of the interval's ends, down to the first digit of its half-width; the value has one more.
 
-    Without a width, three digits of what is uncertain: of a share, its distance from 0 or 100 %. Quantities
-    other than shares never have more than five digits.
+    Without a width the value has four digits; a share has two of its distance from 0 or 100 %. Quantities
+    other than shares never have more than six.
     """
     size = min(abs(value), abs(100 - value)) if is_share else abs(value)
     if not math.isfinite(size) or size == 0:
@@ -107,7 +108,9 @@ def decimals(value: float, half_width: float, is_share: bool) -> int:
     if math.isfinite(half_width) and half_width > 0:
         wanted = -math.floor(math.log10(half_width))
         return within(wanted if is_share else min(wanted, 4 - math.floor(math.log10(size))))
-    return within(1 - math.floor(math.log10(size))) if math.isfinite(size) and size > 0 else 0
+    if not math.isfinite(size) or size == 0:
+        return 0
+    return within((0 if is_share else 2) - math.floor(math.log10(size)))
 
 
 def within(places: int) -> int:

@@ -122,9 +122,11 @@ def share_interval(successes: Floats, trials: Floats) -> Interval:
         return Interval(0.0, 0.0, float(unseen_share(total)))
     if share >= 1:
         return Interval(1.0, 1 - float(unseen_share(total)), 1.0)
-    # Clusters that agree to the last digit (few, or equal by design) must not claim more than trials would.
-    error = error or math.sqrt(share * (1 - share) / total)
-    half = float(t_quantile(spread.degrees_of_freedom)) * error / (share * (1 - share))
+    degrees_of_freedom = spread.degrees_of_freedom
+    if error == 0:
+        # Clusters that agree to the last digit must not claim more than independent trials would.
+        error, degrees_of_freedom = math.sqrt(share * (1 - share) / total), total
+    half = float(t_quantile(degrees_of_freedom)) * error / (share * (1 - share))
     return contain(share, float(expit(logit(share) - half)), float(expit(logit(share) + half)))
 
 

@@ -208,7 +208,10 @@ class Metrics:
 
         interval = quantile_interval(pooled.ordered, p, share_above)
         n = sum(bool(sizes.sum() > 0) for sizes in pooled.sizes)
-        return estimate(interval, n, self._method("inverted at the quantile"), "s")
+        method = self._method("inverted at the quantile")
+        if n and share_above(float(pooled.ordered[-1]), False).high > 1 - p:
+            method += ", upper end beyond the largest value"
+        return estimate(interval, n, method, "s")
 
     def _values(self, kind: str, code: int | None) -> Pooled:
         key = (kind, code)

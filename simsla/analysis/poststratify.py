@@ -29,10 +29,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
+from scipy.special import betaincinv, expit, logit
 
 from simsla.analysis.grouping import group_sums
-from simsla.analysis.intervals import Interval, contain, t_quantile, unseen_share
+from simsla.analysis.intervals import TAIL, Interval, contain, t_quantile, unseen_share
 from simsla.analysis.law import EnvironmentLaw
 from simsla.analysis.states import QUIET
 
@@ -44,7 +44,8 @@ MEMORY_S: Final = 900.0
 """Longer than a router remembers: cool-downs, Retry-After, deadlines."""
 SPELLS_PER_REPLICATION: Final = 10
 """From here on replications are the clusters, since spells in quick succession may share a memory."""
-NOTABLE: Final = 0.1
+NOTABLE: Final = 0.25
+"""Warned about: states met too seldom that could hold more than this part of what is counted."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -61,6 +62,14 @@ class Cells:
     spell: Ints
     seconds: Floats
     stretches: Floats
+
+
+def binomial_ends(successes: Floats, trials: Floats) -> tuple[Floats, Floats]:
+    """The ends of the exact binomial interval, for counts that need not be whole."""
+    k, n = np.nan_to_num(successes), np.maximum(trials, 1e-12)
+    low = np.where(k > 0, betaincinv(np.maximum(k, 1e-12), n - k + 1, TAIL), 0)
+    high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1e-12), 1 - TAIL), 1)
+    return low, high
 
 
 class Strata(NamedTuple):
@@ -135,7 +144,7 @@ class PostStratification:
         return contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
 
     def weak_states(self, successes: Floats, trials: Floats) -> list[tuple[str, float, int]]:
-        """States met too seldom that could account for a tenth of the successes: name, share of time, spells.
+        """States met too seldom that could account for a quarter of the successes: name, share of time, spells.
 
         The heaviest first; empty where the states that matter were met often enough for a t interval.
         """
@@ -158,7 +167,7 @@ class PostStratification:
         x = group_sums(self._cluster, trials, len(self._stratum_of_cluster))
         clusters, trials_in = summed(x > 0), summed(x)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # As in `ratio_spread`, for all strata at once.
+            # As in `share_interval`, for all strata at once.
             share = np.clip(summed(y) / trials_in, 0, 1)
             part = np.where(x > 0, x / trials_in[self._stratum_of_cluster], 0)
             residual = np.where(
@@ -167,8 +176,9 @@ class PostStratification:
             error = np.sqrt((clusters - 1) / clusters * summed(residual**2)) / trials_in
             effective = 1 / summed(part**2)
             binomial = share * (1 - share)
+            degrees_of_freedom = np.where(error > 0, effective - 1, trials_in)
             error = np.where(error > 0, error, np.sqrt(binomial / trials_in))
-            half = t_quantile(effective - 1) * error / binomial
+            half = t_quantile(degrees_of_freedom) * error / binomial
             spread = (binomial > 0) & (clusters > 1)
             low = np.where(spread, np.minimum(expit(logit(share) - half), share), share)
             high = np.where(spread, np.maximum(expit(logit(share) + half), share), share)
@@ -179,11 +189,13 @@ class PostStratification:
         draws = np.where(self._is_quiet, trials_in, np.where(self._is_rare, effective, stretches))
         hidden = ~spread | ((spells < ENOUGH_SPELLS) & ~self._is_quiet)
         unseen = np.where(hidden, unseen_share(draws), 0)
-        seen = clusters > 0
+        low, high = (1 - unseen) * low, high + unseen * (1 - high)
+        exact_low, exact_high = binomial_ends(share * draws, draws)
+        seen, by_draws = clusters > 0, hidden & ~self._is_quiet
         return Strata(
             share=share,
-            low=np.where(seen, (1 - unseen) * low, 0),
-            high=np.where(seen, high + unseen * (1 - high), 1),
+            low=np.where(seen, np.where(by_draws, np.maximum(low, exact_low), low), 0),
+            high=np.where(seen, np.where(by_draws, np.minimum(high, exact_high), high), 1),
             clusters=clusters,
             spells=spells,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, model_validator
 
@@ -43,19 +43,15 @@ def known_metric(metric: str) -> str:
 class Objective(Model):
     """A limit on a metric: a lower one where more is better, an upper one elsewhere."""
 
-    name: Name
+    name: Name = ""
+    """The metric's name, unless it has one of its own."""
     metric: Annotated[str, AfterValidator(known_metric)]
     target: Number
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_its_metric(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "name" not in data and isinstance(data.get("metric"), str):
-            return {"name": data["metric"], **data}
-        return data
-
     @model_validator(mode="after")
-    def _possible(self) -> Objective:
+    def _possible(self) -> Self:
+        if not self.name:
+            object.__setattr__(self, "name", self.metric)
         is_share = self.metric == "availability" or self.metric.endswith("_share")
         if self.target < 0 or (is_share and self.target > 1):
             raise refuse("a number in [0, 1]" if is_share else "a number >= 0", self.target, below="target")

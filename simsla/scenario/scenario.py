@@ -103,8 +103,8 @@ class Scenario(Model):
     """How many independent runs, unless the caller says otherwise."""
     components: Frozen[Name, ComponentOrNone] = Field(default_factory=FrozenDict)
     regions: Frozen[Name, RegionOrNone] = Field(default_factory=FrozenDict)
-    deployments: Annotated[Frozen[Name, DeploymentSpec], Field(min_length=1), AfterValidator(named)]
-    traffic: Annotated[Frozen[Name, RequestClass], Field(min_length=1), AfterValidator(named)]
+    deployments: Annotated[dict[Name, DeploymentSpec], Field(min_length=1), AfterValidator(named)]
+    traffic: Annotated[dict[Name, RequestClass], Field(min_length=1), AfterValidator(named)]
     routing: Routing = Field(default_factory=RoutingPolicy)
     objectives: tuple[Objective, ...] = ()
 

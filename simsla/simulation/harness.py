@@ -117,22 +117,15 @@ class _Source:
         try:
             block, place = self._block, self._places[self._next]
             number = (block.index * BLOCK + place) * self._classes + self._code
-            spec = self._spec
             now = self._loop.env._now
             whose = OpenRequest(number, block, place)
             request = SimRequest(
-                number,
-                prompt_tokens=block.prompt_tokens[place],
-                max_tokens=spec.max_tokens,
-                request_class=self._name,
-                tier=spec.tier,
-                complexity=None if block.complexity is None else block.complexity[place],
-                deadline=now + self._deadline_s,
-                priority=spec.priority,
-                stream=spec.stream,
-                region=None if block.region is None else block.region[place],
+                whose,
+                self._spec,
+                now + self._deadline_s,
+                None if block.complexity is None else block.complexity[place],
+                None if block.region is None else block.region[place],
             )
-            request._world = whose
             self._harness.recorder.open_request(number, self._code, now)
             self._transport.open[number] = whose
             whose.task = self._loop.create_task(

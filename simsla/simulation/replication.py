@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
-from simsla.scenario import TraceArrivals
 from simsla.simulation.harness import Harness
 from simsla.simulation.policies import Policy, handle_of, resolve_policy
 from simsla.virtualtime import SimEventLoop
@@ -88,7 +86,6 @@ def run_one(
     else:
         start_s, end_s = window[0], window[0] + window[1]
         begin_s = max(0.0, start_s - scenario.warmup_s)
-    replayed = any(isinstance(spec.arrivals, TraceArrivals) for spec in scenario.traffic.values())
     # Requests in flight drain for at most their deadline.
     drained_s = end_s + max(spec.deadline_s for spec in scenario.traffic.values())
     if environment is None:
@@ -119,8 +116,7 @@ def run_one(
         replication,
         begin_s,
         start_s - begin_s,
-        # The last request of a trace arrives when its span ends, and is measured.
-        math.nextafter(end_s - begin_s, math.inf) if replayed else end_s - begin_s,
+        end_s - begin_s,
         columns.log(tuple(scenario.traffic), tuple(scenario.deployments)),
         environment,
         transport.unowned,

@@ -1,6 +1,22 @@
 """Virtual time: asyncio on the SimPy calendar."""
 
-from simsla.virtualtime.errors import DeadlockError, LivelockError, RealIOError, VirtualTimeError
+from simsla.virtualtime.errors import (
+    DeadlockError,
+    LivelockError,
+    RealIOError,
+    TaskCancelledError,
+    VirtualTimeError,
+)
 from simsla.virtualtime.loop import SimEventLoop
+from simsla.virtualtime.run import run_in_virtual_time, running_loop_set_aside
 
-__all__ = ["DeadlockError", "LivelockError", "RealIOError", "SimEventLoop", "VirtualTimeError"]
+__all__ = [
+    "DeadlockError",
+    "LivelockError",
+    "RealIOError",
+    "SimEventLoop",
+    "TaskCancelledError",
+    "VirtualTimeError",
+    "run_in_virtual_time",
+    "running_loop_set_aside",
+]

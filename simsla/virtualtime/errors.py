@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# A message shows no more tasks than this; `DeadlockError.waiting` holds them all.
+_MOST_LINES = 20
+
 
 class VirtualTimeError(RuntimeError):
     """Something that cannot be, or must not be, done in virtual time."""
@@ -10,7 +13,7 @@ class VirtualTimeError(RuntimeError):
 class RealIOError(VirtualTimeError, NotImplementedError):
     """A call that would reach the real world: a socket, a subprocess, a file descriptor, another thread.
 
-    It is also a `NotImplementedError`, which is what portable asyncio code expects of a loop without the call.
+    It is also a `NotImplementedError`, which portable asyncio code expects of a loop without the call.
     """
 
 
@@ -21,10 +24,25 @@ class DeadlockError(VirtualTimeError):
     """
 
     def __init__(self, message: str, waiting: tuple[str, ...] = ()) -> None:
-        """`message` says what happened; the lines of `waiting` are appended to it."""
+        """`message` says what happened; the first lines of `waiting` are appended to it."""
         self.waiting = waiting
-        super().__init__("\n".join((message, *(f"  {line}" for line in waiting))))
+        super().__init__(with_lines(message, waiting))
 
 
 class LivelockError(VirtualTimeError):
-    """Callbacks keep following one another at a single instant, so virtual time does not move."""
+    """Callbacks or SimPy events keep following one another at a single instant: time does not move."""
+
+
+class TaskCancelledError(Exception):
+    """What a SimPy process gets when the task it waits for is cancelled.
+
+    SimPy processes handle an `Exception`, which `asyncio.CancelledError` is not.
+    """
+
+
+def with_lines(message: str, lines: tuple[str, ...]) -> str:
+    """`message` followed by the first of the `lines`, indented, and by how many were left out."""
+    shown = [f"  {line}" for line in lines[:_MOST_LINES]]
+    if len(lines) > _MOST_LINES:
+        shown.append(f"  and {len(lines) - _MOST_LINES:,} more")
+    return "\n".join((message, *shown))

@@ -1,30 +1,25 @@
 """Callback handles that are built in C.
 
-A handle is a list, so that creating one runs no Python code; asyncio needs no more of it than the methods
-below. `[callback, args, context]`; cancelling empties the first two.
+A handle is a list `[callback, args, context]`, so that creating one runs no Python code; asyncio needs no
+more of it than the methods below. Cancelling empties the first two.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
+from asyncio import format_helpers
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simsla.virtualtime.loop import SimEventLoop
 
-    class _HandleBase(list[Any], asyncio.Handle):
-        """What a handle is to a type checker: both a list and an `asyncio.Handle`."""
-else:
-    _HandleBase = list
 
-
-class SimHandle(_HandleBase):
+class SimHandle(list[Any]):
     """What `SimEventLoop.call_soon` returns; the interface of `asyncio.Handle`."""
 
     __slots__ = ()
 
-    # Handles are compared by identity, as asyncio's are by its own users, not as lists.
+    # Compared by identity, as a handle is used, and not as a list.
     __eq__ = object.__eq__
     __ne__ = object.__ne__
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -34,17 +29,20 @@ class SimHandle(_HandleBase):
         self[0] = self[1] = None
 
     def cancelled(self) -> bool:
-        """Whether `cancel` came in time."""
-        return self[1] is None
+        """Whether `cancel` was called."""
+        return self[0] is None
 
-    def get_context(self) -> contextvars.Context:
+    _cancelled = property(cancelled)
+
+    def get_context(self) -> Context:
         """The context in which the callback runs."""
-        context: contextvars.Context = self[2]
+        context: Context = self[2]
         return context
 
     def __repr__(self) -> str:
-        state = "cancelled" if self.cancelled() else f"{self[0]!r}"
-        return f"<{type(self).__name__} {state}>"
+        callback, args, _ = self
+        what = "cancelled" if callback is None else format_helpers._format_callback_source(callback, args)
+        return f"<{type(self).__name__} {what}>"
 
 
 class SimTimerHandle(SimHandle):

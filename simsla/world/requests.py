@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simsla.routing import Request
 
 if TYPE_CHECKING:
+    from simsla.scenario import RequestClass
     from simsla.world.traffic import Block
 
 
@@ -52,7 +53,28 @@ class SimRequest(Request):
 
     __slots__ = ("_world",)
 
-    _world: OpenRequest
+    def __init__(
+        self, world: OpenRequest, spec: RequestClass, deadline: float, complexity: float | None, region: str | None
+    ) -> None:
+        """The request of class `spec` at the world's place in its block; `deadline` is on the run's clock."""
+        # The stores of Request.__init__ without its keywords, which cost more than the stores.
+        self._world = world
+        self.id = world.number
+        self.prompt_tokens = world.block.prompt_tokens[world.place]
+        self.max_tokens = spec.max_tokens
+        self.request_class = world.block.request_class
+        self.purpose = "answer"
+        self.parent_id = None
+        self.tier = spec.tier
+        self.complexity = complexity
+        self.deadline = deadline
+        self.priority = spec.priority
+        self.stream = spec.stream
+        self.client = None
+        self.region = region
+        self.session = None
+        self.topic = None
+        self._messages = None
 
     def derive(self, *, purpose: str, **changes: Any) -> Request:
         """As `Request.derive`; the world still knows whose call it is."""

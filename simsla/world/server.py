@@ -60,9 +60,12 @@ class Server:
             drawn = block.luck[self.index]
         else:
             drawn = block.other_luck.setdefault((self.index, purpose), [])
-        while len(drawn) <= ordinal:
-            drawn.append(self._draw(block, purpose, len(drawn)))
-        return drawn[ordinal]
+        try:
+            return drawn[ordinal]
+        except IndexError:
+            while len(drawn) <= ordinal:
+                drawn.append(self._draw(block, purpose, len(drawn)))
+            return drawn[ordinal]
 
     def _draw(self, block: Block, purpose: str, ordinal: int) -> Luck:
         stream = Stream(*self._address, "deployment", self.name, purpose, block.request_class)

@@ -116,8 +116,7 @@ class ClassTraffic:
             times = trace.arrival_s[rows] - begin_s
             u = self._assignment.uniforms(BLOCK, index)[: len(times)]
             mine = (u >= low) & (u < high)
-            # The last request arrives when the span of the trace ends, and is part of it.
-            inside = np.flatnonzero(mine & (times >= 0) & (times <= end_s - begin_s))
+            inside = np.flatnonzero(mine & (times >= 0) & (times < end_s - begin_s))
             if len(inside):
                 block = self._block(index, times)
                 block.prompt_tokens = trace.prompt_tokens[rows].tolist()

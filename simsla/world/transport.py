@@ -92,21 +92,53 @@ class _Attempt:
         "whose",
     )
 
-    request: Request
-    whose: OpenRequest
-    server: Server
-    luck: Luck
-    purpose: int
-    ordinal: int
-    start_s: float
-    queued_s: float
-    holds_slot: bool
-    served: bool
+    outcome: int
+    total_s: float
     first_s: float
     per_token_s: float
-    tokens: int
-    total_s: float
-    outcome: int
+
+    def __init__(
+        self,
+        request: Request,
+        whose: OpenRequest,
+        server: Server,
+        luck: Luck,
+        purpose: int,
+        ordinal: int,
+        start_s: float,
+        tokens: int,
+    ) -> None:
+        self.request = request
+        self.whose = whose
+        self.server = server
+        self.luck = luck
+        self.purpose = purpose
+        self.ordinal = ordinal
+        self.start_s = start_s
+        self.tokens = tokens
+        self.queued_s = 0.0
+        self.holds_slot = False
+        self.served = False
+
+    def turn_away(self, outcome: int) -> None:
+        """It gets no slot; its answer is an error, or a refused connection."""
+        self.outcome = outcome
+        self.total_s = self.luck[3][self.whose.place]
+
+    def serve(self, condition: Condition) -> None:
+        """It has its slot: what becomes of it, and when."""
+        place = self.whose.place
+        fails, firsts, per_tokens, errors = self.luck
+        if fails[place] < condition.failing:
+            self.outcome = outcome = condition.failure(fails[place])
+            self.total_s = math.inf if outcome == HANG else errors[place]
+            return
+        self.outcome = OK
+        self.served = True
+        slowdown = condition.slowdown
+        self.first_s = first_s = firsts[place] * slowdown
+        self.per_token_s = per_token_s = per_tokens[place] * slowdown
+        self.total_s = first_s + self.tokens * per_token_s
 
 
 class SimTransport:
@@ -253,70 +285,39 @@ class SimTransport:
             whose = request._world  # type: ignore[attr-defined]
         except AttributeError:
             whose = self._owner(request)
-        purpose = request.purpose
+        purpose, place = request.purpose, whose.place
         key = server.index if purpose == "answer" else (server.index, purpose)
         ordinal = whose.calls.get(key, 0)
         whose.calls[key] = ordinal + 1
-        place = whose.place
-
-        attempt = _Attempt()
-        attempt.request = request
-        attempt.whose = whose
-        attempt.server = server
-        attempt.luck = luck = server.luck(whose.block, purpose, ordinal)
-        attempt.purpose = _PURPOSE_CODES.get(purpose, 0)
-        attempt.ordinal = ordinal
-        attempt.start_s = now = self._env._now
-        attempt.queued_s = 0.0
-        attempt.holds_slot = False
+        luck = server.luck(whose.block, purpose, ordinal)
         tokens = whose.block.output_tokens[place]
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:
             tokens = most
-        if server.context_window is not None and server.context_window - request.prompt_tokens < tokens:
-            tokens = server.context_window - request.prompt_tokens
-        attempt.tokens = tokens
+        window = server.context_window
+        if window is not None and window - request.prompt_tokens < tokens:
+            tokens = window - request.prompt_tokens
+        now = self._env._now
+        attempt = _Attempt(request, whose, server, luck, _PURPOSE_CODES.get(purpose, 0), ordinal, now, tokens)
         server.in_flight += 1
 
         conditions = server.conditions
         condition = conditions.current if now < conditions.until_s else conditions.at(now)
         if luck[0][place] < condition.refused:
-            self._turn_away(attempt, CONNECT)
+            attempt.turn_away(CONNECT)
         elif tokens < 1:
-            self._turn_away(attempt, CONTEXT_LENGTH)
+            attempt.turn_away(CONTEXT_LENGTH)
         elif server.limit is None:
-            self._serve(attempt, condition)
+            attempt.serve(condition)
         elif server.busy < server.limit:
             server.busy += 1
             attempt.holds_slot = True
-            self._serve(attempt, condition)
+            attempt.serve(condition)
         elif server.queue_limit is not None and len(server.waiting) >= server.queue_limit:
-            self._turn_away(attempt, RATE_LIMITED)
+            attempt.turn_away(RATE_LIMITED)
         else:
-            attempt.outcome, attempt.served = QUEUED, False
+            attempt.outcome = QUEUED
         return attempt
-
-    @staticmethod
-    def _turn_away(attempt: _Attempt, outcome: int) -> None:
-        attempt.outcome, attempt.served = outcome, False
-        attempt.total_s = attempt.luck[3][attempt.whose.place]
-
-    @staticmethod
-    def _serve(attempt: _Attempt, condition: Condition) -> None:
-        """What becomes of an attempt that has its slot, and when."""
-        place = attempt.whose.place
-        fails, firsts, per_tokens, errors = attempt.luck
-        if fails[place] < condition.failing:
-            attempt.outcome = outcome = condition.failure(fails[place])
-            attempt.total_s = math.inf if outcome == HANG else errors[place]
-            attempt.served = False
-            return
-        attempt.outcome = OK
-        attempt.served = True
-        slowdown = condition.slowdown
-        attempt.first_s = first_s = firsts[place] * slowdown
-        attempt.per_token_s = per_token_s = per_tokens[place] * slowdown
-        attempt.total_s = first_s + attempt.tokens * per_token_s
 
     async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
         """Wait for a slot, first come, first served, for at most `limit_s`."""
@@ -341,7 +342,7 @@ class SimTransport:
         now = self._env._now
         attempt.queued_s = now - attempt.start_s
         if attempt.holds_slot:
-            self._serve(attempt, server.conditions.at(now))
+            attempt.serve(server.conditions.at(now))
         else:
             attempt.outcome, attempt.total_s = HANG, math.inf
 

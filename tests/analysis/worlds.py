@@ -71,7 +71,9 @@ class World:
         environment = environment_of({n: p(rng, self.until_s) for n, p in processes.items()}, self.until_s)
         self.path = state_path(fault_intervals(environment, 0, self.until_s), 0, self.until_s)
         whole = EnvironmentLaw.from_environment(environment, 0, self.until_s)
-        u = np.array([fails(frozenset() if n == "quiet" else frozenset(n.split(" and "))) for n in whole.names])
+        u = np.array(
+            [fails(frozenset() if n == "quiet" else frozenset(n.split(" and "))) for n in whole.names]
+        )
         self.fails = u[np.searchsorted(whole.states, self.path.state)]
         self.unavailability = float(whole.shares @ u)
         apart_s = 100_000 * DAY
@@ -85,7 +87,8 @@ class World:
         cells, failures, requests = [], [], []
         for start in starts:
             rows = slice(
-                np.searchsorted(path.end_s, start, side="right"), np.searchsorted(path.start_s, start + horizon_s)
+                np.searchsorted(path.end_s, start, side="right"),
+                np.searchsorted(path.start_s, start + horizon_s),
             )
             seconds = np.minimum(path.end_s[rows], start + horizon_s) - np.maximum(path.start_s[rows], start)
             arrived = rng.poisson(REQUESTS_PER_S * seconds)
