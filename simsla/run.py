@@ -24,6 +24,8 @@ from simsla.scenario import Scenario, TraceArrivals
 from simsla.simulation import Policy, Replication, name_of, resolve_policy, run_one
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 SCHEMA = "simsla.result/1"
@@ -158,6 +160,14 @@ class Result:
     def latency(self, p: float) -> Estimate:
         """The p-quantile, 0 < p < 1, of the seconds from arrival to last token of answered requests."""
         return self._metrics.latency(p)
+
+    def estimate(self, metric: str) -> Estimate:
+        """A metric, or any quantile by a name such as "latency_all_p999_s". Raises KeyError."""
+        return self._metrics.estimate(metric)
+
+    def sample(self, kind: str = "latency") -> npt.NDArray[np.float32]:
+        """The seconds behind the quantiles of a kind, "latency", "latency_all" or "ttft": pooled, ascending."""
+        return self._metrics.values(kind)
 
     def by(self, dimension: str) -> pd.DataFrame:
         """Metrics by "request_class" or "deployment": one row per member and metric, with its interval."""

@@ -34,6 +34,10 @@ TAIL: Final = 0.025
 """The probability left out at each end."""
 
 
+AGREEMENT: Final = 1e-9
+"""A standard error on the logit scale that is rounding, not spread."""
+
+
 class Interval(NamedTuple):
     """A value and the ends of its 95 % interval; nan at both ends where there is none."""
 
@@ -52,8 +56,8 @@ class Spread(NamedTuple):
 
 def t_quantile(degrees_of_freedom: npt.ArrayLike) -> Floats:
     """The 97.5 % quantile of Student's t; fractional degrees of freedom are allowed."""
-    # Below 0.05 the quantile exceeds 1e25 and the routine loses its way; no interval is changed by it.
-    return np.asarray(stdtrit(np.maximum(degrees_of_freedom, 0.05), 1 - TAIL), dtype=np.float64)
+    # Below 0.05 the quantile exceeds 1e25 and the routine loses its way; beyond 1e9 it is the normal one.
+    return np.asarray(stdtrit(np.clip(degrees_of_freedom, 0.05, 1e9), 1 - TAIL), dtype=np.float64)
 
 
 def unseen_share(n: npt.ArrayLike) -> Floats:
@@ -123,7 +127,7 @@ def share_interval(successes: Floats, trials: Floats) -> Interval:
     if share >= 1:
         return Interval(1.0, 1 - float(unseen_share(total)), 1.0)
     degrees_of_freedom = spread.degrees_of_freedom
-    if error == 0:
+    if error <= AGREEMENT * share * (1 - share):
         # Clusters that agree to the last digit must not claim more than independent trials would.
         error, degrees_of_freedom = math.sqrt(share * (1 - share) / total), total
     half = float(t_quantile(degrees_of_freedom)) * error / (share * (1 - share))

@@ -146,6 +146,10 @@ class Metrics:
             [v.sum(axis=1).astype(np.float64) for v in valid],
         )
 
+    def values(self, kind: str, request_class: str | None = None) -> npt.NDArray[np.float32]:
+        """All values of a kind ("latency", "latency_all", "ttft") in seconds, pooled and ascending."""
+        return self._values(kind, self._code(request_class)).ordered
+
     def share_above(self, kind: str, limit: float, request_class: str | None = None) -> float:
         """The pooled share of values of a kind ("latency", "latency_all", "ttft") above a limit.
 

@@ -8,6 +8,9 @@ given the state S; the long-run share is the sum of pi_S u_S.
 
 - u_S is a ratio over clusters: replications for the quiet state and for states met often in each, else
   spells (stretches without quiet time between), which share no fault.
+- The interval of u_S is the exact binomial one for as many independent requests as would have the error that
+  the clusters show, fewer still for few degrees of freedom (Korn and Graubard 1998); for the quiet state,
+  whose clusters are the replications, it is the plain one.
 - A state met in fewer than `ENOUGH_SPELLS` spells, or with no spread at all, may hide what was not seen.
   Stretches of a state longer apart than `MEMORY_S` are independent of each other given the state, and by
   the rule of three (`unseen_share`) a share of the state's time behaves in any way at all.
@@ -32,7 +35,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv, expit, logit
 
 from simsla.analysis.grouping import group_sums
-from simsla.analysis.intervals import TAIL, Interval, contain, t_quantile, unseen_share
+from simsla.analysis.intervals import AGREEMENT, TAIL, Interval, contain, t_quantile, unseen_share
 from simsla.analysis.law import EnvironmentLaw
 from simsla.analysis.states import QUIET
 
@@ -64,12 +67,13 @@ class Cells:
     stretches: Floats
 
 
-def binomial_ends(successes: Floats, trials: Floats) -> tuple[Floats, Floats]:
-    """The ends of the exact binomial interval, for counts that need not be whole."""
-    k, n = np.nan_to_num(successes), np.maximum(trials, 1e-12)
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1e-12), n - k + 1, TAIL), 0)
-    high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1e-12), 1 - TAIL), 1)
-    return low, high
+def binomial_ends(share: Floats, trials: Floats) -> tuple[Floats, Floats]:
+    """The ends of the exact binomial interval, where successes and trials need not be whole."""
+    k, n = share * trials, trials
+    return (
+        np.where(k > 0, betaincinv(k, n - k + 1, TAIL), 0),
+        np.where(k < n, betaincinv(k + 1, n - k, 1 - TAIL), 1),
+    )
 
 
 class Strata(NamedTuple):
@@ -144,9 +148,9 @@ class PostStratification:
         return contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
 
     def weak_states(self, successes: Floats, trials: Floats) -> list[tuple[str, float, int]]:
-        """States met too seldom that could account for a quarter of the successes: name, share of time, spells.
+        """States met too seldom, where they could account for a quarter of the successes.
 
-        The heaviest first; empty where the states that matter were met often enough for a t interval.
+        A row of name, share of time and spells for each, the heaviest first.
         """
         strata = self._strata(successes, trials)
         weak = (strata.spells < ENOUGH_SPELLS) & ~self._is_quiet & (self._shares > 0)
@@ -167,7 +171,7 @@ class PostStratification:
         x = group_sums(self._cluster, trials, len(self._stratum_of_cluster))
         clusters, trials_in = summed(x > 0), summed(x)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # As in `share_interval`, for all strata at once.
+            # As in `ratio_spread` and `share_interval`, for all strata at once.
             share = np.clip(summed(y) / trials_in, 0, 1)
             part = np.where(x > 0, x / trials_in[self._stratum_of_cluster], 0)
             residual = np.where(
@@ -176,12 +180,17 @@ class PostStratification:
             error = np.sqrt((clusters - 1) / clusters * summed(residual**2)) / trials_in
             effective = 1 / summed(part**2)
             binomial = share * (1 - share)
-            degrees_of_freedom = np.where(error > 0, effective - 1, trials_in)
-            error = np.where(error > 0, error, np.sqrt(binomial / trials_in))
-            half = t_quantile(degrees_of_freedom) * error / binomial
+            agree = error <= AGREEMENT * binomial
+            error = np.where(agree, np.sqrt(binomial / trials_in), error)
+            t = t_quantile(np.where(agree, trials_in, effective - 1))
             spread = (binomial > 0) & (clusters > 1)
-            low = np.where(spread, np.minimum(expit(logit(share) - half), share), share)
-            high = np.where(spread, np.maximum(expit(logit(share) + half), share), share)
+            worth = np.where(spread, binomial / error**2 * (t_quantile(np.inf) / t) ** 2, 1)
+            low, high = binomial_ends(share, np.minimum(worth, trials_in))
+            half = t * error / binomial
+            low = np.where(self._is_quiet, expit(logit(share) - half), low)
+            high = np.where(self._is_quiet, expit(logit(share) + half), high)
+            low = np.where(spread, np.minimum(low, share), share)
+            high = np.where(spread, np.maximum(high, share), share)
 
         stretches = summed(group_sums(self._cluster, self._stretches * (trials > 0), len(x)))
         met = group_sums(self._spell, trials, len(self._stratum_of_spell)) > 0
@@ -189,13 +198,11 @@ class PostStratification:
         draws = np.where(self._is_quiet, trials_in, np.where(self._is_rare, effective, stretches))
         hidden = ~spread | ((spells < ENOUGH_SPELLS) & ~self._is_quiet)
         unseen = np.where(hidden, unseen_share(draws), 0)
-        low, high = (1 - unseen) * low, high + unseen * (1 - high)
-        exact_low, exact_high = binomial_ends(share * draws, draws)
-        seen, by_draws = clusters > 0, hidden & ~self._is_quiet
+        seen = clusters > 0
         return Strata(
             share=share,
-            low=np.where(seen, np.where(by_draws, np.maximum(low, exact_low), low), 0),
-            high=np.where(seen, np.where(by_draws, np.minimum(high, exact_high), high), 1),
+            low=np.where(seen, (1 - unseen) * low, 0),
+            high=np.where(seen, high + unseen * (1 - high), 1),
             clusters=clusters,
             spells=spells,
         )

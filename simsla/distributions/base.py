@@ -49,7 +49,7 @@ class Distribution(ABC):
 
     kind: ClassVar[str]
     forms: ClassVar[tuple[tuple[str, ...], ...]]
-    """The sets of numbers that specify this kind; the first one names the canonical fields."""
+    """The sets of parameters by which this kind can be written, the usual one first."""
 
     unit: str = field(default="s", kw_only=True)
     written: tuple[tuple[str, float], ...] = field(default=(), kw_only=True, compare=False)

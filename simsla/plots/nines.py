@@ -67,8 +67,7 @@ class FromNines(Transform):
 
 class NinesLocator(Locator):
     def __call__(self) -> list[float]:
-        assert self.axis is not None
-        return self.tick_values(*self.axis.get_view_interval())
+        return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
         vmin, vmax = sorted((vmin, vmax))
@@ -91,10 +90,11 @@ class PercentFormatter(Formatter):
 
 def nines(availability: float) -> float:
     """-log10(1 - availability), where 1 itself is `MOST_NINES`."""
-    return -math.log10(max(1 - availability, 10**-MOST_NINES))
+    return -math.log10(max(1 - availability, 10**-MOST_NINES))  # nan stays nan: max keeps its first argument
 
 
 def percent(share: float) -> str:
-    """A share in per cent, without needless digits and never rounded to 100 %."""
+    """A share in per cent, without needless digits; rounded to 100 % only within the noise of a double."""
+    share = round(share, 13)
     text = f"{100 * share:.{math.ceil(nines(share)) + 2}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

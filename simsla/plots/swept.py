@@ -10,11 +10,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from simsla.scenario.quantities import duration_s, format_duration, rate_per_s
 
-IN_SECONDS: Final = frozenset({"horizon", "warmup", "start", "duration", "deadline", "retry_after"})
+IN_SECONDS: Final = frozenset(
+    {"horizon", "warmup", "start", "duration", "deadline", "retry_after", "gap", "uptime", "repair"}
+)
 """Fields of a scenario whose plain numbers are seconds."""
 
 LOGARITHMIC_FROM: Final = 20.0
@@ -54,9 +56,7 @@ def scale_of(path: str, values: Sequence[Any]) -> Scale:
         except ValueError:
             continue
         return Scale(tuple(distinct), tuple(at), tuple(word(value) for value in distinct), False)
-    return Scale(
-        tuple(distinct), tuple(map(float, range(len(distinct)))), tuple(map(words, distinct)), True
-    )
+    return Scale(tuple(distinct), tuple(map(float, range(len(distinct)))), tuple(map(words, distinct)), True)
 
 
 def plain_number(value: object) -> float:
@@ -79,7 +79,7 @@ def words(value: object) -> str:
 
 
 def lay_out(ax: Axes, scale: Scale) -> None:
-    """Ticks at the swept values, those left out that would run into another; logarithmic if they spread so."""
+    """Ticks at the swept values, but for those that would run into another; logarithmic if they spread so."""
     low, high = min(scale.positions), max(scale.positions)
     logarithmic = not scale.categorical and low > 0 and high / low >= LOGARITHMIC_FROM
     if logarithmic:
@@ -93,11 +93,10 @@ def lay_out(ax: Axes, scale: Scale) -> None:
     for i in np.argsort(along, kind="stable").tolist():
         if scale.categorical or not kept or along[i] - along[kept[-1]] >= CLOSEST_TICKS:
             kept.append(i)
-    ax.xaxis.set_major_locator(FixedLocator([scale.positions[i] for i in kept]))
     ax.xaxis.set_minor_locator(NullLocator())
     labels = [scale.labels[i] for i in kept]
     crowded = sum(map(len, labels)) > 70
-    turned = {"rotation": 25, "ha": "right"} if crowded else {}
+    turned: dict[str, Any] = {"rotation": 25, "ha": "right"} if crowded else {}
     ax.set_xticks([scale.positions[i] for i in kept], labels, **turned)
     if scale.categorical or high == low:
         ax.set_xlim(low - 0.5, high + 0.5)

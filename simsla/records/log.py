@@ -146,9 +146,3 @@ def _frame(columns: Columns, categories: Mapping[str, Sequence[str]]) -> pd.Data
     for name, names in categories.items():
         data[name] = pd.Categorical.from_codes(columns[name].tolist(), list(names))
     return pd.DataFrame(data)
-
-
-def columns_of(rows: npt.NDArray[Any]) -> Columns:
-    """Contiguous columns of an array of rows."""
-    assert rows.dtype.names is not None
-    return {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}

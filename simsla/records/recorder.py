@@ -6,9 +6,8 @@ import struct
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from simsla.records.log import ATTEMPT_ROW, REQUEST_ROW, Columns, Log, columns_of
+from simsla.records.log import ATTEMPT_ROW, REQUEST_ROW, Columns, Log
 
 _ROWS_PER_BLOCK = 1 << 15
 
@@ -63,30 +62,29 @@ class Recorder(Protocol):
 
 
 class _Rows:
-    """Rows packed into blocks of bytes: 0.2 us and as many bytes a row as its columns need."""
+    """Rows packed into blocks of bytes: as many bytes a row as its columns need."""
 
     def __init__(self, dtype: np.dtype[np.void]) -> None:
         assert dtype.names is not None
         codes = (_FORMATS[dtype[name].str.lstrip("<|")] for name in dtype.names)
-        self._pack_into = struct.Struct("<" + "".join(codes)).pack_into
+        self._pack = struct.Struct("<" + "".join(codes)).pack
         self._dtype = dtype
         self._size = _ROWS_PER_BLOCK * dtype.itemsize
         self._full: list[bytearray] = []
-        self._block = bytearray(self._size)
-        self._at = 0
+        self._block = bytearray()
 
     def append(self, *values: float) -> None:
-        if self._at == self._size:
-            self._full.append(self._block)
-            self._block = bytearray(self._size)
-            self._at = 0
-        self._pack_into(self._block, self._at, *values)
-        self._at += self._dtype.itemsize
+        block = self._block
+        block += self._pack(*values)
+        if len(block) == self._size:
+            self._full.append(block)
+            self._block = bytearray()
 
     def columns(self) -> Columns:
-        parts: list[npt.NDArray[np.void]] = [np.frombuffer(block, self._dtype) for block in self._full]
-        parts.append(np.frombuffer(self._block, self._dtype, count=self._at // self._dtype.itemsize))
-        return columns_of(np.concatenate(parts))
+        parts = [np.frombuffer(block, self._dtype) for block in (*self._full, self._block)]
+        assert self._dtype.names is not None
+        # Column by column: the rows are never held twice.
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._dtype.names}
 
 
 class ColumnRecorder:

@@ -15,7 +15,7 @@ __all__ = ["dangling_names"]
 
 
 def dangling_names(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Components, providers and regions that are not declared, and names declared twice."""
+    """Components, providers, regions and classes that are not declared, and names declared twice."""
     components = declared(data, "components")
     regions = declared(data, "regions")
     if components is not None and regions is not None:
@@ -38,6 +38,12 @@ def dangling_names(data: Mapping[str, Any]) -> Iterator[Problem]:
                 yield from undeclared((*at, key), key, regions, "region")
         else:
             yield from undeclared(at, region, regions, "region")
+    classes = declared(data, "traffic")
+    objectives = data.get("objectives")
+    for i, objective in enumerate(objectives if isinstance(objectives, list) else ()):
+        if isinstance(objective, dict):
+            wanted = objective.get("request_class")
+            yield from undeclared(("objectives", i, "request_class"), wanted, classes, "request class")
 
 
 def declared(data: Mapping[str, Any], section: str) -> set[str] | None:

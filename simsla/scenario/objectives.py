@@ -20,23 +20,29 @@ LESS_IS_BETTER: Final = (
     "latency_p95_s",
     "latency_p99_s",
     "latency_p999_s",
+    "latency_all_mean_s",
+    "ttft_mean_s",
     "ttft_p99_s",
     "cost_usd_per_day",
     "cost_usd_per_1k_requests",
+    "cost_usd_per_good_request",
     "amplification",
     "degraded_share",
     "error_share",
     "timeout_share",
     "shed_share",
     "abandoned_share",
+    "requests_per_day",
+    "tokens_in_per_day",
+    "tokens_out_per_day",
 )
-QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_(mean|p\d{1,6})_s")
+QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_p\d{1,6}_s", re.ASCII)
 
 
 def known_metric(metric: str) -> str:
-    if metric in MORE_IS_BETTER or metric in LESS_IS_BETTER or QUANTILE.fullmatch(metric):
-        return metric
     names = (*MORE_IS_BETTER, *LESS_IS_BETTER)
+    if metric in names or QUANTILE.fullmatch(metric):
+        return metric
     raise refuse(f"a metric: {', '.join(names)}", metric, nearest(metric, names))
 
 
@@ -47,6 +53,9 @@ class Objective(Model):
     """The metric's name, unless it has one of its own."""
     metric: Annotated[str, AfterValidator(known_metric)]
     target: Number
+    """In the metric's unit; shares are in [0, 1]."""
+    request_class: str | None = None
+    """The class the promise is about; None: all requests."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -23,7 +23,8 @@ def counted(n: int, noun: str) -> str:
 
 
 def limit(objective: Objective) -> str:
-    return f"{objective.metric} {'≥' if objective.more_is_better else '≤'} {objective.target:g}"
+    of_class = "" if objective.request_class is None else f" of {objective.request_class}"
+    return f"{objective.metric}{of_class} {'≥' if objective.more_is_better else '≤'} {objective.target:g}"
 
 
 def arrivals(request_class: RequestClass) -> str:
@@ -61,10 +62,17 @@ def as_html(scenario: Scenario) -> str:
         ("components", ", ".join(scenario.all_components) or "none"),
     ]
     serving = [
-        (d.name, d.model, d.tier, d.provider or "", d.region or "", price(d.price.usd_per_mtok_in),
-         price(d.price.usd_per_mtok_out))
+        (
+            d.name,
+            d.model,
+            d.tier,
+            d.provider or "",
+            d.region or "",
+            f"{d.price.usd_per_mtok_in:g}",
+            f"{d.price.usd_per_mtok_out:g}",
+        )
         for d in scenario.deployment_specs
-    ]  # fmt: skip
+    ]
     arriving = [
         (c.name, c.tier or "", arrivals(c), format_duration(c.deadline_s)) for c in scenario.traffic.values()
     ]
@@ -75,10 +83,6 @@ def as_html(scenario: Scenario) -> str:
         + table(("request class", "tier", "arrivals", "deadline"), arriving)
         + "</div>"
     )
-
-
-def price(usd: float) -> str:
-    return f"{usd:g}"
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -49,6 +49,8 @@ class Harness:
         self.largest_window = _largest_window(transport.deployments)
         self._sources = [_Source(self, spec, code, len(traffic)) for code, spec in enumerate(traffic)]
         self._running = len(self._sources)
+        self.draining = not self._running
+        """Whether all requests have arrived, so that the last one to end ends the run."""
         self._done: asyncio.Future[None] = loop.create_future()
 
     async def run(self, begin_s: float, end_s: float) -> None:
@@ -60,11 +62,13 @@ class Harness:
     def source_ended(self) -> None:
         """No more requests of one class will arrive."""
         self._running -= 1
-        self.request_ended()
+        if not self._running:
+            self.draining = True
+            self.end_if_drained()
 
-    def request_ended(self) -> None:
-        """A request ended; the last one ends the run."""
-        if not self._running and not self.transport.open and not self._done.done():
+    def end_if_drained(self) -> None:
+        """End the run if no request is open; called when one has ended while draining."""
+        if not self.transport.open and not self._done.done():
             self._done.set_result(None)
 
     def fail(self, error: BaseException) -> None:
@@ -93,6 +97,10 @@ class _Source:
         # for the oldest, is enough.
         self._oldest: deque[tuple[float, OpenRequest]] = deque()
         self._watched = False
+        self._open = harness.transport.open
+        self._open_request = harness.recorder.open_request
+        self._close_request = harness.recorder.close_request
+        self._env = harness.loop.env
         self._block: Block
         self._places: list[int] = []
         self._next = 0
@@ -103,7 +111,8 @@ class _Source:
 
     def _schedule(self) -> None:
         """The timer of the next arrival."""
-        if self._next == len(self._places):
+        self._next += 1
+        if self._next >= len(self._places):
             following = next(self._blocks, None)
             if following is None:
                 self._harness.source_ended()
@@ -117,7 +126,7 @@ class _Source:
         try:
             block, place = self._block, self._places[self._next]
             number = (block.index * BLOCK + place) * self._classes + self._code
-            now = self._loop.env._now
+            now = self._env._now
             whose = OpenRequest(number, block, place)
             request = SimRequest(
                 whose,
@@ -126,8 +135,8 @@ class _Source:
                 None if block.complexity is None else block.complexity[place],
                 None if block.region is None else block.region[place],
             )
-            self._harness.recorder.open_request(number, self._code, now)
-            self._transport.open[number] = whose
+            self._open_request(number, self._code, now)
+            self._open[number] = whose
             whose.task = self._loop.create_task(
                 self._answer(request, whose), name=self._name, context=contextvars.Context()
             )
@@ -139,13 +148,12 @@ class _Source:
                 whose.patience = self._loop.call_later(
                     block.patience_s[place], self._abandon, request, whose, now, context=self._context
                 )
-            self._next += 1
             self._schedule()
         except BaseException as error:
             self._harness.fail(error)
 
     async def _answer(self, request: Request, whose: OpenRequest) -> None:
-        arrival_s = self._loop.env._now
+        arrival_s = self._env._now
         try:
             answer = await self._harness.handle(request)
         except Shed:
@@ -182,12 +190,12 @@ class _Source:
                     deployment = harness.codes.get(answer.deployment, deployment)
                 if harness.tier_ranks[deployment] < self._asked_rank:
                     outcome = DEGRADED
-        del self._transport.open[whose.number]
-        harness.recorder.close_request(
+        del self._open[whose.number]
+        self._close_request(
             whose.number,
             self._code,
             arrival_s,
-            self._loop.env._now,
+            self._env._now,
             outcome,
             deployment,
             first_token_s,
@@ -196,7 +204,8 @@ class _Source:
             self._deadline_s,
             prompt_tokens < harness.largest_window,
         )
-        harness.request_ended()
+        if harness.draining:
+            harness.end_if_drained()
 
     def _abandon(self, request: Request, whose: OpenRequest, arrival_s: float) -> None:
         """The client's patience ends."""
@@ -206,7 +215,7 @@ class _Source:
 
     def _expire(self) -> None:
         """The deadline of the oldest request has come: end what is due, and watch the next."""
-        now = self._loop.env._now
+        now = self._env._now
         oldest = self._oldest
         while oldest:
             arrival_s, whose = oldest[0]
@@ -214,7 +223,9 @@ class _Source:
                 if arrival_s + self._deadline_s > now:
                     self._loop.call_at(arrival_s + self._deadline_s, self._expire, context=self._context)
                     return
-                self._close(whose.block.prompt_tokens[whose.place], whose, arrival_s, TIMEOUT)
+                # A timer of patience that still runs is due in this very instant, and patience comes first.
+                outcome = TIMEOUT if whose.patience is None else ABANDONED
+                self._close(whose.block.prompt_tokens[whose.place], whose, arrival_s, outcome)
                 whose.task.cancel()
             oldest.popleft()
         self._watched = False

@@ -130,8 +130,8 @@ class SimEventLoop(NoRealIOLoop):
         if self._checks_calls:
             self._check_call("call_later", callback)
         now = self.env._now
-        # NumPy's numbers must not get into the clock: it would take on the precision of a float32.
-        when = float(now + delay)
+        # `float`, for a number of NumPy would bring its own precision into the clock.
+        when = now + float(delay)
         if not now < when < math.inf:
             if when == now and delay > 0:
                 when = math.nextafter(now, math.inf)
@@ -314,6 +314,8 @@ class SimEventLoop(NoRealIOLoop):
             else:
                 event._loop = None
                 self._append(event)
+        # Without the events that spin, the tasks can still be cancelled and end.
+        self._keep(lambda entry: entry[0] > now or type(entry[3]) is SimTimerHandle)
         self._raise_livelock("entries of the calendar")
 
     @staticmethod

@@ -31,7 +31,8 @@ def describe(task: asyncio.Task[Any]) -> str:
             place, awaited = frame, None
         elif frame.f_code is await_event.__code__:
             awaited = _event_name(frame.f_locals["event"])
-        elif awaited is None:
+        elif awaited is None or not _is_private(_name_of(awaitable)):
+            # `Lock.acquire` says more than the `__aenter__` that called it.
             awaited = _name_of(awaitable)
     if awaited is None:
         awaited = _future_name(getattr(task, "_fut_waiter", None))
@@ -66,6 +67,10 @@ def _suspended(awaitable: Any) -> Iterator[tuple[Any, FrameType]]:
 
 def _name_of(coroutine: Any) -> str:
     return getattr(coroutine, "__qualname__", None) or repr(coroutine)
+
+
+def _is_private(name: str) -> bool:
+    return any(part.startswith("_") for part in name.split("."))
 
 
 def _event_name(event: simpy.Event) -> str:

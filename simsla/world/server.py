@@ -48,8 +48,8 @@ class Server:
         self.queue_limit = spec.queue_limit
         self.waiting: deque[asyncio.Future[bool]] = deque()
         self.busy = 0
-        self._usd_per_token_in = spec.price.usd_per_mtok_in / 1e6
-        self._usd_per_token_out = spec.price.usd_per_mtok_out / 1e6
+        self.usd_per_token_in = spec.price.usd_per_mtok_in / 1e6
+        self.usd_per_token_out = spec.price.usd_per_mtok_out / 1e6
         self._billing = spec.billing
         self._spec = spec
         self._address = (seed, replication)
@@ -78,10 +78,6 @@ class Server:
             assert latency.first_token is not None and latency.per_token is not None
             firsts, per_tokens = latency.first_token.ppf(first).tolist(), latency.per_token.ppf(per_token).tolist()
         return fails.tolist(), firsts, per_tokens, self._spec.error_latency.ppf(error).tolist()
-
-    def cost_usd(self, tokens_in: int, tokens_out: int) -> float:
-        """The price of an attempt that was answered."""
-        return tokens_in * self._usd_per_token_in + tokens_out * self._usd_per_token_out
 
     def billed(self, *, cancelled: bool, tokens_in: int, generated: int, whole: int) -> tuple[int, int]:
         """The tokens billed, in and out, for an attempt that was broken off after it began to be served.

@@ -54,6 +54,9 @@ _TOKENS_PER_CHUNK = 16
 
 _RETRIABLE_LATER = (RATE_LIMITED, ATTEMPT_OUTCOMES.index("unavailable"))
 
+# Times are sums of floats: a token that is due counts as generated in spite of their last bits.
+_ROUNDING_S = 1e-9
+
 # In the place of an outcome once the attempt is in the log.
 _CLOSED = -3
 
@@ -190,10 +193,11 @@ class SimTransport:
             if attempt.outcome == QUEUED:
                 await self._wait(attempt, timeouts.total_s)
             lasts_s, phase = attempt.total_s, "total"
+            refused = attempt.outcome == CONNECT
             limit_s = timeouts.total_s
             if limit_s is not None and attempt.queued_s + lasts_s > limit_s:
                 lasts_s, attempt.outcome = max(0.0, limit_s - attempt.queued_s), TIMEOUT
-            if timeouts.connect_s is not None and attempt.outcome == CONNECT and lasts_s > timeouts.connect_s:
+            if refused and timeouts.connect_s is not None and lasts_s > timeouts.connect_s:
                 lasts_s, phase, attempt.outcome = timeouts.connect_s, "connect", TIMEOUT
             end: asyncio.Future[None] = asyncio.Future(loop=self._loop)
             if lasts_s < math.inf:
@@ -236,11 +240,11 @@ class SimTransport:
         if attempt.outcome != OK:
             limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
             if attempt.outcome == CONNECT:
-                limit_s, phase = min((limit_s, phase), (_limit(timeouts.connect_s), "connect"))
+                limit_s, phase = min((limit_s, phase), (now_s + _limit(timeouts.connect_s), "connect"))
             end_s = now_s + attempt.total_s
             if end_s > limit_s:
                 end_s, attempt.outcome = limit_s, TIMEOUT
-            await self._pause(end_s - now_s)
+            await self._until(attempt.start_s + end_s)
             raise self._failed(attempt, phase)
         sent = 0
         while sent < attempt.tokens:
@@ -256,16 +260,16 @@ class SimTransport:
                 if timeouts.idle_s is not None and attempt.per_token_s > timeouts.idle_s:
                     limit_s, phase = min((limit_s, phase), (now_s + timeouts.idle_s, "idle"))
             if due_s > limit_s:
-                await self._pause(limit_s - now_s)
+                await self._until(attempt.start_s + limit_s)
                 attempt.outcome = TIMEOUT
                 raise self._failed(attempt, phase)
-            await self._pause(due_s - now_s)
+            await self._until(attempt.start_s + due_s)
             now_s = due_s
             sent += piece
             last = sent == attempt.tokens
             if last:
                 if sent == 1:
-                    await self._pause(attempt.queued_s + attempt.total_s - now_s)
+                    await self._until(attempt.start_s + attempt.queued_s + attempt.total_s)
                 self._answered(attempt)
             yield Chunk("word " * piece, piece, "stop" if last else None)
 
@@ -336,26 +340,23 @@ class SimTransport:
         finally:
             if timer is not None:
                 timer.cancel()
+            attempt.queued_s = self._env._now - attempt.start_s
             if not attempt.holds_slot:
                 with contextlib.suppress(ValueError):
                     server.waiting.remove(turn)
-        now = self._env._now
-        attempt.queued_s = now - attempt.start_s
         if attempt.holds_slot:
-            attempt.serve(server.conditions.at(now))
+            attempt.serve(server.conditions.at(self._env._now))
         else:
             attempt.outcome, attempt.total_s = HANG, math.inf
 
-    async def _pause(self, seconds: float) -> None:
+    async def _until(self, when: float) -> None:
+        """Wait for a moment on the deployment's clock, which a slow reader may have let pass."""
         end: asyncio.Future[None] = asyncio.Future(loop=self._loop)
-        timer = None
-        if seconds < math.inf:
-            timer = self._loop.call_later(max(0.0, seconds), _resolve, end, None, context=self._context)
+        timer = self._loop.call_at(when, _resolve, end, None, context=self._context)
         try:
             await end
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     def _answered(self, attempt: _Attempt) -> Reply:
         server, whose = attempt.server, attempt.whose
@@ -382,7 +383,7 @@ class SimTransport:
             OK,
             tokens_in,
             tokens_out,
-            server.cost_usd(tokens_in, tokens_out),
+            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out,
             False,
         )
         attempt.outcome = _CLOSED
@@ -407,9 +408,12 @@ class SimTransport:
         if attempt.served:
             served_s = now - attempt.start_s - attempt.queued_s
             generated = 0
-            if attempt.per_token_s > 0 and served_s >= attempt.first_s:
+            generating_s = served_s - attempt.first_s + _ROUNDING_S
+            if generating_s >= 0:
                 first_token_s = attempt.start_s + attempt.queued_s + attempt.first_s
-                generated = min(attempt.tokens, int((served_s - attempt.first_s) / attempt.per_token_s))
+                generated = attempt.tokens
+                if generating_s < attempt.tokens * attempt.per_token_s:
+                    generated = max(1, int(generating_s / attempt.per_token_s))
             tokens_in, tokens_out = server.billed(
                 cancelled=outcome == CANCELLED,
                 tokens_in=attempt.request.prompt_tokens,
@@ -431,7 +435,7 @@ class SimTransport:
             outcome,
             tokens_in,
             tokens_out,
-            server.cost_usd(tokens_in, tokens_out),
+            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out,
             outcome == CANCELLED,
         )
         attempt.outcome = _CLOSED

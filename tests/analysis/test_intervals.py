@@ -38,7 +38,7 @@ def test_mean_by_hand():
 
 
 def test_ratio_by_hand():
-    # y = (1, 3), x = (10, 10): ratio .2, residuals -1 and 1, doubled by the jackknife: error .1; t(1) = 12.7062.
+    # y = (1, 3), x = (10, 10): ratio .2, residuals of 1, doubled by the jackknife: error .1; t(1) = 12.7062.
     spread = ratio_spread(of(1, 3), of(10, 10))
     assert spread == pytest.approx((0.2, 0.1, 1.0))
     interval = ratio_interval(of(1, 3), of(10, 10))

@@ -49,7 +49,7 @@ def test_by_hand():
     unseen = unseen_share(1)
     estimate = 0.9 * 0.001 + 0.1
     below = math.hypot(0.9 * (0.001 - quiet.low), 0.1 * unseen)
-    # The pooled value is below the estimate, and all of the faults' time fails: no room above but the quiet's.
+    # The pooled value is below the estimate; all of the faults' time fails: no room above but the quiet's.
     assert interval.low == pytest.approx(min(estimate - below, interval.value))
     assert interval.high == pytest.approx(estimate + 0.9 * (quiet.high - 0.001))
 
@@ -97,7 +97,7 @@ def test_states_met_often_are_not_weak():
 
 
 def test_states_met_many_times_a_replication_are_clustered_by_replication():
-    # Every spell of a replication shares its luck, as spells in quick succession may: half fail all, half none.
+    # The spells of a replication share their luck, as spells in quick succession may: half fail all, half none.
     spells = [(DOWN, i, 100) for i in range(40)]
     replications = [cells_of((QUIET, -1, DAY), *spells)] * 8
     strata = PostStratification(replications, law_of([0.5, 0.5], [10, 10]))

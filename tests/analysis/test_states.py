@@ -78,7 +78,10 @@ def test_overlapping_episodes_of_one_fault_are_one():
 
 
 def test_states_have_the_same_number_in_every_process():
-    code = "from analysis.test_states import *; print(*path(environment((0, 0, 5), (1, 3, 9)), 0, 9).state.tolist())"
+    code = (
+        "from analysis.test_states import environment, path;"
+        "print(path(environment((0, 0, 5), (1, 3, 9)), 0, 9).state.tolist())"
+    )
     printed = {
         subprocess.run(
             [sys.executable, "-c", code],

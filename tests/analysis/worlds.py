@@ -17,7 +17,7 @@ REQUESTS_PER_S = 20_000 / DAY
 
 
 def incidents(rng, until_s):
-    """Starts and ends of status-page incidents of the OpenAI API (Chu et al. 2025): clustered, long-tailed."""
+    """Starts and ends of incidents of the OpenAI API (Chu et al. 2025): clustered and long-tailed."""
     scale = 92.5 * HOUR
     start = np.cumsum(scale * rng.weibull(0.65, int(1.1 * until_s / scale) + 1000)) - 400 * DAY
     return start, start + np.exp(0.23 + 1.17 * rng.standard_normal(len(start))) * HOUR

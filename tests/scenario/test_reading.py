@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from simsla.analysis.definitions import METRICS, MORE_IS_BETTER
 from simsla.distributions import Constant, LogNormal, Weibull
 from simsla.routing import RoutingPolicy
 from simsla.scenario import Component, Scenario, ScenarioError, TraceArrivals
@@ -75,7 +76,7 @@ traffic:
 routing: {deadline_s: 90, breaker: null, tiers: {economy: [small-eu, small-us]}}
 objectives:
   - {metric: availability, target: 0.9995}
-  - {name: tail, metric: latency_p99_s, target: 3.4}
+  - {name: tail, metric: latency_p99_s, request_class: chat, target: 3.4}
 """
 
 
@@ -151,6 +152,13 @@ def test_objectives(scenario: Scenario) -> None:
     availability, tail = scenario.objectives
     assert (availability.name, availability.more_is_better) == ("availability", True)
     assert (tail.name, tail.more_is_better, tail.target) == ("tail", False, 3.4)
+    assert (availability.request_class, tail.request_class) == (None, "chat")
+
+
+def test_every_reported_metric_can_be_promised(data: dict[str, Any]) -> None:
+    data["objectives"] = [{"metric": metric, "target": 0.5} for metric in METRICS]
+    objectives = Scenario.from_dict(data).objectives
+    assert {o.metric for o in objectives if o.more_is_better} == set(MORE_IS_BETTER)
 
 
 def test_defaults() -> None:
@@ -291,7 +299,7 @@ def test_schema_accepts_the_file_and_refuses_mistakes(data: dict[str, Any], scen
 def test_text_form(scenario: Scenario) -> None:
     assert repr(scenario) == (
         "<Scenario small: 2 d × 3 replications; 2 deployments of 1 model in 2 regions; "
-        "2 request classes, 63,200 requests a day; availability ≥ 0.9995; latency_p99_s ≤ 3.4>"
+        "2 request classes, 63,200 requests a day; availability ≥ 0.9995; latency_p99_s of chat ≤ 3.4>"
     )
 
 

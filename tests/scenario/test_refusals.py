@@ -79,6 +79,7 @@ CASES = [
     ((*FAULT, "kind"), "brownot", "components.acme.faults[0].kind", "brownout"),
     (("routing", "tiers"), {"economy": ["smal"]}, "routing.tiers.economy[0]", "small"),
     (("objectives", 0, "metric"), "avalability", "objectives[0].metric", "availability"),
+    (("objectives", 0, "request_class"), "chta", "objectives[0].request_class", "chat"),
     # impossible numbers
     ((*CHAT, "arrivals"), {"kind": "poisson", "rate": -1}, "traffic.chat.arrivals.rate", None),
     ((*CHAT, "arrivals"), {"kind": "poisson", "rate": "3/fortnight"}, "traffic.chat.arrivals.rate", None),

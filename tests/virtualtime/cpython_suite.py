@@ -2,34 +2,39 @@
 
 Arguments: the module's name, then `Class.method` or `method` of each test to leave out.
 
-SimEventLoop takes the place of the default loop, and of the two stand-ins for a loop that these suites use:
+SimEventLoop takes the place of the default loop, and of the two stand-ins for a loop that these tests use:
 `utils.TestLoop`, whose clock is a generator of the test, and a bare `BaseEventLoop` with a mocked selector.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import sys
 import unittest
-from typing import Any
+from typing import ClassVar
 
 from test.test_asyncio import utils
 
 from simsla.virtualtime import SimEventLoop
 
 
-class CountingLoop(SimEventLoop):
-    turns = 0
+class DefaultLoop(SimEventLoop):
+    """In the place of the default loop."""
+
+    seen: ClassVar[set[type]] = set()
 
     def _run_once(self) -> None:
-        CountingLoop.turns += 1
+        self.seen.add(type(self))
         super()._run_once()
 
 
-class StandIn(CountingLoop):
-    """In the place of `TestLoop`: virtual time needs nobody to tell the clock where to go."""
+class BareLoop(DefaultLoop):
+    """In the place of a `BaseEventLoop` with a mocked selector."""
+
+
+class TestLoop(DefaultLoop):
+    """In the place of `utils.TestLoop`: virtual time needs nobody to tell the clock where to go."""
 
     def __init__(self, gen: object = None) -> None:
         super().__init__()
@@ -46,16 +51,16 @@ class StandIn(CountingLoop):
 
 
 class Result(unittest.TestResult):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.on_the_loop = 0
+    on_the_loop = 0
+    as_default = 0
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
-        self.turns = CountingLoop.turns
+        DefaultLoop.seen.clear()
 
     def stopTest(self, test: unittest.TestCase) -> None:
-        self.on_the_loop += CountingLoop.turns > self.turns
+        self.on_the_loop += bool(DefaultLoop.seen)
+        self.as_default += DefaultLoop in DefaultLoop.seen
         super().stopTest(test)
 
 
@@ -68,9 +73,9 @@ def cases(suite: unittest.TestSuite) -> list[unittest.TestCase]:
 
 def main() -> None:
     module, *left_out = sys.argv[1:]
-    asyncio.DefaultEventLoopPolicy._loop_factory = CountingLoop
-    asyncio.BaseEventLoop = CountingLoop
-    utils.TestLoop = StandIn
+    asyncio.DefaultEventLoopPolicy._loop_factory = DefaultLoop
+    asyncio.BaseEventLoop = BareLoop
+    utils.TestLoop = TestLoop
 
     chosen, excluded = unittest.TestSuite(), []
     for case in cases(unittest.defaultTestLoader.loadTestsFromName(f"test.test_asyncio.{module}")):
@@ -81,12 +86,13 @@ def main() -> None:
         else:
             chosen.addTest(case)
 
-    result = Result(io.StringIO(), None, 0)
+    result = Result()
     result.buffer = True
     chosen.run(result)
     report = {
         "ran": result.testsRun,
         "on_the_loop": result.on_the_loop,
+        "as_default": result.as_default,
         "skipped": len(result.skipped),
         "excluded": excluded,
         "failed": [f"{case.id()}\n{text}" for case, text in result.failures + result.errors],

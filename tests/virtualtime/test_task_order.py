@@ -1,0 +1,98 @@
+"""Sets of tasks are in one order in every process, whatever the hash seed and the memory's layout."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import asyncio, random, sys
+from simsla.virtualtime import run_in_virtual_time
+
+layout = random.Random(int(sys.argv[1]))
+garbage = [bytearray(layout.randrange(1, 2000)) for _ in range(layout.randrange(20_000))]
+keep = [object() for _ in range(layout.randrange(1_000))]
+
+async def job(number, log, seconds):
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        log.append(number)
+
+async def first_completed(log):
+    tasks = [asyncio.create_task(job(n, log, 5 + n % 3)) for n in range(50)]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    log.append([int(task.get_name()[5:]) - int(tasks[0].get_name()[5:]) for task in done])
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(pending)
+
+async def abort(log):
+    async def fail():
+        await asyncio.sleep(1)
+        raise LookupError
+    try:
+        async with asyncio.TaskGroup() as group:
+            for n in range(50):
+                group.create_task(job(n, log, 100))
+                layout.random() < .5 and garbage.append(bytearray(layout.randrange(2000)))
+            group.create_task(fail())
+    except* LookupError:
+        pass
+
+async def timed_out(log):
+    tasks = [asyncio.create_task(job(n, log, n)) for n in range(20)]
+    done, pending = await asyncio.wait(tasks, timeout=9.5)
+    for task in [*pending]:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+
+async def as_completed(log):
+    tasks = [asyncio.create_task(job(n, log, 1)) for n in range(20)]
+    for future in asyncio.as_completed(tasks):
+        await future
+
+async def leftovers(log):
+    for n in range(200):
+        task = asyncio.create_task(job(n, log, n % 7 and 100 or 1))
+        kept.append(task)
+        layout.random() < .5 and garbage.append(bytearray(layout.randrange(2000)))
+    await asyncio.sleep(2)
+
+kept, log = [], []
+for program in (first_completed, abort, timed_out, as_completed, leftovers):
+    # What ran in this process before must not matter either.
+    for _ in range(layout.randrange(3)):
+        run_in_virtual_time(program([]))
+    run_in_virtual_time(program(log))
+print(log)
+"""
+
+
+def test_tasks_stand_in_one_order_in_every_process(child_environment):
+    outputs = set()
+    for seed in ("0", "1", "2024"):
+        outputs.add(
+            subprocess.run(
+                [sys.executable, "-c", PROGRAM, seed],
+                env=child_environment | {"PYTHONHASHSEED": seed},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+    (output,) = outputs
+    assert len(output) > 1_000
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_set_of_new_tasks_is_in_the_order_of_their_creation(count):
+    import asyncio
+
+    from simsla.virtualtime import run_in_virtual_time
+
+    async def main():
+        tasks = [asyncio.create_task(asyncio.sleep(1)) for _ in range(count)]
+        return [tasks.index(task) for task in sorted(set(tasks), key=hash)]
+
+    assert run_in_virtual_time(main()) == list(range(count))
