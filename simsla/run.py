@@ -94,9 +94,10 @@ def simulate(
     """Run independent replications of a scenario under a policy.
 
     `scenario` is a Scenario, a path or the name of a shipped one. `policy` is a factory(transport) ->
-    handle(request), a RoutingPolicy, or "package.module:factory"; by default the scenario's own. `replications`
-    is by default the scenario's, else 20. `n_jobs` processes share the work through joblib (-1: all cores)
-    and change no result. Without `keep_logs` the result has metrics but no `requests` and `attempts`.
+    handle(request), a RoutingPolicy, or "package.module:factory"; by default the scenario's own.
+    `replications` is by default the scenario's, else 20. `n_jobs` processes share the work through joblib
+    (-1: all cores) and change no result. Without `keep_logs` the result has metrics but no `requests` and
+    `attempts`. `progress` None shows a bar where standard error is a terminal.
 
     Issues typed warnings (`SimslaWarning`) where an assumption behind an interval does not hold.
 
@@ -166,7 +167,7 @@ class Result:
         return self._metrics.estimate(metric)
 
     def sample(self, kind: str = "latency") -> npt.NDArray[np.float32]:
-        """The seconds behind the quantiles of a kind, "latency", "latency_all" or "ttft": pooled, ascending."""
+        """The seconds behind the quantiles of "latency", "latency_all" or "ttft": pooled, ascending."""
         return self._metrics.values(kind)
 
     def by(self, dimension: str) -> pd.DataFrame:
@@ -213,7 +214,7 @@ class Result:
 
     @cached_property
     def objectives(self) -> list[dict[str, Any]]:
-        """The scenario's objectives, each with its target, value, interval, and whether the bound meets it."""
+        """The scenario's objectives: target, value, interval, and whether the bound meets the target."""
         return [dict(row) for row in evaluate_objectives(self.scenario.objectives, self._metrics)]
 
     # Logs

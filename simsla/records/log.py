@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -104,20 +104,21 @@ class Log:
             self.attempts,
             {"deployment": self.deployments, "purpose": PURPOSES, "outcome": ATTEMPT_OUTCOMES},
         )
-        import pandas as pd
-
-        relation = pd.Categorical.from_codes(relations(self.attempts).tolist(), ["first", "retry", "hedge"])
-        frame.insert(4, "relation", relation)
+        frame.insert(4, "relation", categorical(relations(self.attempts), ("first", "retry", "hedge")))
         return frame
 
 
 def relations(attempts: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int8]:
-    """0 for the first attempt of a request and purpose, 2 where it overlaps an earlier one, else 1."""
+    """0 for the first attempt of a request and purpose, 2 where it overlaps an earlier one, else 1.
+
+    Attempts that belong to nobody have no relation to one another.
+    """
     request, start, end = attempts["request"], attempts["start_s"], attempts["end_s"]
     result = np.zeros(len(request), dtype=np.int8)
     order = np.lexsort((end, start, attempts["purpose"], request))
     request, purpose = request[order], attempts["purpose"][order]
-    again = np.flatnonzero((request[1:] == request[:-1]) & (purpose[1:] == purpose[:-1])) + 1
+    same = (request[1:] == request[:-1]) & (purpose[1:] == purpose[:-1]) & (request[1:] >= 0)
+    again = np.flatnonzero(same) + 1
     latest = end[order].copy()
     for row in again:  # few: only requests with more than one attempt
         overlaps = start[order[row]] < latest[row - 1]
@@ -136,7 +137,16 @@ def _credited(
     known[known] = requests[order][rank[known]] == owners[known]
     row = order[rank[known]]
     count = np.bincount(row, minlength=len(requests)).astype(np.int32)
-    return count, np.bincount(row, weights=costs[known], minlength=len(requests))
+    cost_usd = np.bincount(row, weights=costs[known], minlength=len(requests)).astype(np.float64)
+    return count, cost_usd
+
+
+def categorical(codes: npt.NDArray[Any], names: Sequence[str]) -> Any:
+    """A pandas categorical: names in place of codes; a negative code is no name."""
+    import pandas as pd
+
+    # The stubs know lists of codes alone; pandas takes arrays.
+    return cast(Any, pd.Categorical).from_codes(codes, list(names))
 
 
 def _frame(columns: Columns, categories: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -144,5 +154,5 @@ def _frame(columns: Columns, categories: Mapping[str, Sequence[str]]) -> pd.Data
 
     data: dict[str, Any] = dict(columns)
     for name, names in categories.items():
-        data[name] = pd.Categorical.from_codes(columns[name].tolist(), list(names))
+        data[name] = categorical(columns[name], names)
     return pd.DataFrame(data)

@@ -1,12 +1,20 @@
 """One replication: scenario, policy and environment become records."""
 
-from simsla.simulation.policies import BlockingPolicyError, Policy, PolicyError, name_of, resolve_policy
+from simsla.simulation.policies import (
+    BlockingPolicyError,
+    Policy,
+    PolicyError,
+    PolicyFactoryError,
+    name_of,
+    resolve_policy,
+)
 from simsla.simulation.replication import Replication, run_one
 
 __all__ = [
     "BlockingPolicyError",
     "Policy",
     "PolicyError",
+    "PolicyFactoryError",
     "Replication",
     "name_of",
     "resolve_policy",

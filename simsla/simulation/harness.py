@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simsla.routing import Deployment
     from simsla.simulation.policies import Handle
     from simsla.virtualtime import SimEventLoop
+    from simsla.virtualtime.handles import SimTimerHandle
     from simsla.world.transport import SimTransport
 
 OK, DEGRADED, CACHED, ERROR, TIMEOUT, SHED, ABANDONED = range(len(OUTCOMES))
@@ -58,6 +59,8 @@ class Harness:
         for source in self._sources:
             source.start(begin_s, end_s)
         await self._done
+        for source in self._sources:
+            source.stop()
 
     def source_ended(self) -> None:
         """No more requests of one class will arrive."""
@@ -96,7 +99,7 @@ class _Source:
         # Requests of a class share a deadline, so they expire in the order in which they came: one timer,
         # for the oldest, is enough.
         self._oldest: deque[tuple[float, OpenRequest]] = deque()
-        self._watched = False
+        self._watch: SimTimerHandle | None = None
         self._open = harness.transport.open
         self._open_request = harness.recorder.open_request
         self._close_request = harness.recorder.close_request
@@ -108,6 +111,11 @@ class _Source:
     def start(self, begin_s: float, end_s: float) -> None:
         self._blocks = self._traffic.blocks(begin_s, end_s)
         self._schedule()
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._watch is not None:
+            self._watch.cancel()
 
     def _schedule(self) -> None:
         """The timer of the next arrival."""
@@ -141,9 +149,8 @@ class _Source:
                 self._answer(request, whose), name=self._name, context=contextvars.Context()
             )
             self._oldest.append((now, whose))
-            if not self._watched:
-                self._watched = True
-                self._loop.call_at(now + self._deadline_s, self._expire, context=self._context)
+            if self._watch is None:
+                self._watch = self._loop.call_at(now + self._deadline_s, self._expire, context=self._context)
             if block.patience_s is not None and block.patience_s[place] <= self._deadline_s:
                 whose.patience = self._loop.call_later(
                     block.patience_s[place], self._abandon, request, whose, now, context=self._context
@@ -221,14 +228,16 @@ class _Source:
             arrival_s, whose = oldest[0]
             if not whose.closed:
                 if arrival_s + self._deadline_s > now:
-                    self._loop.call_at(arrival_s + self._deadline_s, self._expire, context=self._context)
+                    self._watch = self._loop.call_at(
+                        arrival_s + self._deadline_s, self._expire, context=self._context
+                    )
                     return
                 # A timer of patience that still runs is due in this very instant, and patience comes first.
                 outcome = TIMEOUT if whose.patience is None else ABANDONED
                 self._close(whose.block.prompt_tokens[whose.place], whose, arrival_s, outcome)
                 whose.task.cancel()
             oldest.popleft()
-        self._watched = False
+        self._watch = None
 
 
 def _largest_window(deployments: Sequence[Deployment]) -> float:

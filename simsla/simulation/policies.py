@@ -23,6 +23,10 @@ class BlockingPolicyError(PolicyError, TypeError):
     """A policy whose `handle` is a plain function, which would stop virtual time while it runs."""
 
 
+class PolicyFactoryError(RuntimeError):
+    """A policy whose factory raised; the cause is what it raised."""
+
+
 def resolve_policy(policy: Policy | str) -> Policy:
     """The factory itself, or what `"package.module:factory"` names. Raises PolicyError."""
     if not isinstance(policy, str):
@@ -56,8 +60,13 @@ def name_of(policy: Policy | str) -> str:
 
 
 def handle_of(policy: Policy, transport: Transport) -> Handle:
-    """Call the factory, and check what it returns. Raises PolicyError."""
-    handle = policy(transport)
+    """Call the factory, and check what it returns. Raises PolicyError or PolicyFactoryError."""
+    try:
+        handle = policy(transport)
+    except Exception as error:
+        raise PolicyFactoryError(
+            f"policy {name_of(policy)}: its factory raised {type(error).__name__}: {error}"
+        ) from error
     if not callable(handle):
         raise PolicyError(
             f"policy {name_of(policy)}: the factory must return handle(request), not {handle!r}"

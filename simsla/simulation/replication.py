@@ -14,7 +14,7 @@ from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
 from simsla.simulation.harness import Harness
 from simsla.simulation.policies import Policy, handle_of, resolve_policy
-from simsla.virtualtime import SimEventLoop
+from simsla.virtualtime import SimEventLoop, running_loop_set_aside
 from simsla.world.environment import Environment
 from simsla.world.faults import draw_environment
 from simsla.world.server import Server
@@ -78,7 +78,8 @@ def run_one(
     whole horizon after the warm-up. The luck of a request does not depend on the window. `recorder` receives
     the logs in place of the columns of the result.
 
-    Raises PolicyError for a policy that is none, VirtualTimeError where virtual time cannot go on.
+    Raises PolicyError for a policy that is none, PolicyFactoryError for one whose factory fails, and
+    VirtualTimeError where virtual time cannot go on.
     """
     factory = resolve_policy(scenario.routing if policy is None else policy)
     if window is None:
@@ -96,9 +97,7 @@ def run_one(
         Server(spec, code, environment, seed, replication, begin_s, drained_s)
         for code, spec in enumerate(specs)
     ]
-    traffic = [
-        ClassTraffic(spec, seed, replication, len(specs)) for spec in scenario.traffic.values()
-    ]
+    traffic = [ClassTraffic(spec, seed, replication, len(specs)) for spec in scenario.traffic.values()]
     deployments = [spec.to_deployment() for spec in specs]
     generator = random.Random(int(Stream(seed, replication, "policy").generator().integers(1 << 62)))
     with _virtual_loop() as loop:
@@ -108,7 +107,9 @@ def run_one(
             handle = handle_of(factory, transport)
             harness = Harness(loop, transport, recorder or columns, handle, traffic)
             await harness.run(begin_s, end_s)
-            return harness, await _end_background_tasks()
+            leftover = await _end_background_tasks()
+            await loop.shutdown_asyncgens()
+            return harness, leftover
 
         harness, leftover = loop.run_until_complete(main())
     return Replication(
@@ -130,10 +131,12 @@ def _virtual_loop() -> Iterator[SimEventLoop]:
     """A loop for one run, which leaves nothing behind, whatever happens in it."""
     loop = SimEventLoop()
     thresholds = gc.get_threshold()
-    # Requests make garbage without cycles; looking for cycles at every 700th object finds none and costs time.
+    # Requests make no cycles of garbage; looking for them at every 700th object costs time and finds none.
     gc.set_threshold(50_000, 20, 50)
     try:
-        yield loop
+        # In a notebook cell another loop is running in this thread.
+        with running_loop_set_aside():
+            yield loop
     finally:
         gc.set_threshold(*thresholds)
         for task in asyncio.all_tasks(loop):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from simsla.records.log import categorical
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -73,8 +75,8 @@ class Environment:
 
         return pd.DataFrame(
             {
-                "component": pd.Categorical.from_codes(self.component, list(self.components)),
-                "kind": pd.Categorical.from_codes(self.kind, list(FAULT_KINDS)),
+                "component": categorical(self.component, self.components),
+                "kind": categorical(self.kind, FAULT_KINDS),
                 "start_s": self.start_s,
                 "end_s": self.end_s,
                 "severity": self.severity,

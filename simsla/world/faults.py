@@ -38,7 +38,9 @@ def draw_environment(scenario: Scenario, seed: int, replication: int, until_s: f
         seen: dict[str, int] = {}
         for fault in component.faults:
             nth = seen[fault.kind] = seen.get(fault.kind, -1) + 1
-            starts, ends, severities = _episodes(fault, (seed, replication, name, fault.kind, str(nth)), until_s)
+            starts, ends, severities = _episodes(
+                fault, (seed, replication, name, fault.kind, str(nth)), until_s
+            )
             parts.append(
                 (code, FAULT_KINDS.index(fault.kind), starts, ends, severities, int(fault.error or 0))
             )

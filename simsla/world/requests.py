@@ -10,6 +10,7 @@ from simsla.routing import Request
 
 if TYPE_CHECKING:
     from simsla.scenario import RequestClass
+    from simsla.virtualtime.handles import SimTimerHandle
     from simsla.world.traffic import Block
 
 
@@ -40,7 +41,7 @@ class OpenRequest:
         self.block = block
         self.place = place
         self.closed = False
-        self.patience: asyncio.TimerHandle | None = None
+        self.patience: SimTimerHandle | None = None
         self.calls: dict[Any, int] = {}
         # The latest attempt that was answered: its deployment's code, when its first token came, its length.
         self.answered_by = -1
@@ -54,7 +55,12 @@ class SimRequest(Request):
     __slots__ = ("_world",)
 
     def __init__(
-        self, world: OpenRequest, spec: RequestClass, deadline: float, complexity: float | None, region: str | None
+        self,
+        world: OpenRequest,
+        spec: RequestClass,
+        deadline: float,
+        complexity: float | None,
+        region: str | None,
     ) -> None:
         """The request of class `spec` at the world's place in its block; `deadline` is on the run's clock."""
         # The stores of Request.__init__ without its keywords, which cost more than the stores.

@@ -36,7 +36,7 @@ class Server:
         begin_s: float,
         end_s: float,
     ) -> None:
-        """`begin_s` and `end_s` bound the run in absolute time; `index` is the deployment's code in the logs."""
+        """`begin_s` and `end_s` bound the run in absolute time; `index` is its code in the logs."""
         self.index = index
         self.name = spec.name
         self.model = spec.model
@@ -75,8 +75,12 @@ class Server:
             # The whole answer comes at once: its first token is its last.
             firsts, per_tokens = latency.total.ppf(first).tolist(), [0.0] * BLOCK
         else:
-            assert latency.first_token is not None and latency.per_token is not None
-            firsts, per_tokens = latency.first_token.ppf(first).tolist(), latency.per_token.ppf(per_token).tolist()
+            assert latency.first_token is not None
+            assert latency.per_token is not None
+            firsts, per_tokens = (
+                latency.first_token.ppf(first).tolist(),
+                latency.per_token.ppf(per_token).tolist(),
+            )
         return fails.tolist(), firsts, per_tokens, self._spec.error_latency.ppf(error).tolist()
 
     def billed(self, *, cancelled: bool, tokens_in: int, generated: int, whole: int) -> tuple[int, int]:

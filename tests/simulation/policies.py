@@ -9,18 +9,23 @@ from simsla.routing import AttemptError, Timeouts
 TIGHT = Timeouts(total_s=1.0)
 
 
-def naive(transport):
+def naive(transport, timeouts=TIGHT):
     """The ten-line router: one deployment after the other."""
 
     async def handle(request):
         for deployment in transport.deployments:
             try:
-                return await transport.send(request, deployment, timeouts=TIGHT)
+                return await transport.send(request, deployment, timeouts=timeouts)
             except AttemptError as error:
                 last = error
         raise last
 
     return handle
+
+
+def patient(transport):
+    """The same, waiting for every answer."""
+    return naive(transport, Timeouts())
 
 
 def first_only(transport):
@@ -46,6 +51,7 @@ def hedging(transport):
         finally:
             for task in tasks:
                 task.cancel()
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     return handle
 
@@ -62,9 +68,9 @@ def careless(transport):
         if not tasks:
             tasks.append(asyncio.ensure_future(forever()))
         later = request.derive(purpose="check")
-        tasks.append(
-            asyncio.ensure_future(transport.send(later, transport.deployments[-1], timeouts=Timeouts()))
-        )
+        task = asyncio.ensure_future(transport.send(later, transport.deployments[-1], timeouts=Timeouts()))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        tasks.append(task)
         return await transport.send(request, transport.deployments[0], timeouts=TIGHT)
 
     return handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from simulation.policies import naive
+from simulation.policies import patient
 from simulation.runs import arrivals, draws
 from simulation.scenarios import ERRORS, VARIED, deployment, exp, traffic, varied
 
@@ -17,17 +17,17 @@ RETRIES = {
     "timeouts": {"total_s": 30},
     "max_attempts": 9,
     "breaker": None,
-    "retry": {"max_attempts": 1, "base_s": 0.01, "max_s": 0.02},
+    "retry": {"max_attempts": 1, "backoff": {"base_s": 0.01, "cap_s": 0.02}},
 }
 
 
 def same_environment(one, other, components=("p", "q")):
-    first, second = (
-        run.environment.frame().astype({"component": str}).query("component in @components") for run in (one, other)
-    )
-    pd.testing.assert_frame_equal(
-        first.reset_index(drop=True), second.reset_index(drop=True), check_exact=True, check_categorical=False
-    )
+    frames = []
+    for run in (one, other):
+        frame = run.environment.frame().astype({"component": str})
+        frames.append(frame[frame["component"].isin(components)].reset_index(drop=True))
+    assert len(frames[0]) > 2
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
 
 
 def same_draws(one, other, *, least):
@@ -40,7 +40,7 @@ def same_draws(one, other, *, least):
     assert len(both) >= least
     first, second = first.loc[both], second.loc[both]
     answered = (first["outcome"] == "ok") & (second["outcome"] == "ok")
-    assert answered.sum() > 0.5 * len(both)
+    assert answered.sum() > 0.4 * len(both)
     first, second = first[answered], second[answered]
     for column in ("tokens_in", "tokens_out", "cost_usd"):
         assert (first[column] == second[column]).all(), column
@@ -68,7 +68,7 @@ def test_more_retries_move_no_draw():
 
 def test_seeds_and_replications_differ():
     world = varied(60)
-    runs = [run_one(world, naive, seed, replication) for seed, replication in ((1, 0), (1, 1), (2, 0))]
+    runs = [run_one(world, patient, seed, replication) for seed, replication in ((1, 0), (1, 1), (2, 0))]
     starts = [tuple(arrivals(run)["arrival_s"][:5]) for run in runs]
     assert len(set(starts)) == 3
 
@@ -85,17 +85,17 @@ def test_a_deployment_added_moves_no_draw():
         data["deployments"] = {"new": new, **data["deployments"]}
 
     def old_ones(transport):
-        handle = naive(transport)
+        handle = patient(transport)
         transport.deployments = tuple(d for d in transport.deployments if d.name != "new")
         return handle
 
-    base, more = run_one(varied(), naive), run_one(changed(add), old_ones)
+    base, more = run_one(varied(), patient), run_one(changed(add), old_ones)
     pd.testing.assert_frame_equal(arrivals(base), arrivals(more), check_exact=True)
     same_environment(base, more)
     same_draws(base, more, least=1000)
     assert (draws(base)["outcome"] == draws(more)["outcome"]).all()
 
-    used = run_one(changed(add), naive)
+    used = run_one(changed(add), patient)
     pd.testing.assert_frame_equal(arrivals(base), arrivals(used), check_exact=True)
     same_draws(base, used, least=100)
 
@@ -105,7 +105,7 @@ def test_a_component_added_moves_no_draw():
         new = {"faults": [{"kind": "outage", "gap": exp(50), "repair": exp(5)}]}
         data["components"] = {"new": new, **data["components"]}
 
-    base, more = run_one(varied(), naive), run_one(changed(add), naive)
+    base, more = run_one(varied(), patient), run_one(changed(add), patient)
     pd.testing.assert_frame_equal(arrivals(base), arrivals(more), check_exact=True)
     same_environment(base, more)
     assert len(more.environment) > len(base.environment)
@@ -128,7 +128,7 @@ def test_a_request_class_added_moves_no_draw():
     def add(data):
         data["traffic"] = {"new": traffic(2), **data["traffic"]}
 
-    base, more = run_one(varied(), naive), run_one(changed(add), naive)
+    base, more = run_one(varied(), patient), run_one(changed(add), patient)
     same_environment(base, more)
     frames = []
     for run in (base, more):
@@ -142,10 +142,10 @@ def test_a_request_class_added_moves_no_draw():
 @pytest.mark.parametrize("start", [150.0, 512.5, 999.0])
 def test_a_later_window_meets_the_same_requests_and_the_same_luck(environment, start):
     world = varied(1200)
-    full = run_one(world, naive)
+    full = run_one(world, patient)
     part = run_one(
         world,
-        naive,
+        patient,
         window=(start, 180.0),
         environment=full.environment if environment == "given" else None,
     )
@@ -168,17 +168,17 @@ def test_a_later_window_meets_the_same_requests_and_the_same_luck(environment, s
 
 def test_a_window_has_its_warm_up_before_it():
     world = varied(600, warmup=50)
-    part = run_one(world, naive, window=(200.0, 100.0))
+    part = run_one(world, patient, window=(200.0, 100.0))
     assert (part.epoch_s, part.start_s, part.end_s) == (150.0, 50.0, 150.0)
     assert part.requests["arrival_s"].min() < 5
-    early = run_one(world, naive, window=(20.0, 100.0))
+    early = run_one(world, patient, window=(20.0, 100.0))
     assert (early.epoch_s, early.start_s, early.end_s) == (0.0, 20.0, 120.0)
 
 
 def test_a_longer_warm_up_moves_no_draw():
     world = varied(600)
     short, long = (
-        run_one(world.with_values({"warmup": warmup}), naive, window=(300.0, 200.0)) for warmup in (10, 150)
+        run_one(world.with_values({"warmup": warmup}), patient, window=(300.0, 200.0)) for warmup in (10, 150)
     )
     frames = []
     for run in (short, long):
@@ -191,7 +191,7 @@ def test_a_longer_warm_up_moves_no_draw():
 
 
 def test_a_longer_horizon_only_appends():
-    short, long = run_one(varied(300), naive), run_one(varied(900), naive)
+    short, long = run_one(varied(300), patient), run_one(varied(900), patient)
     expected = arrivals(long).query("arrival_s < 300").reset_index(drop=True)
     pd.testing.assert_frame_equal(arrivals(short), expected, check_exact=True)
     met = draws(short)
@@ -201,6 +201,6 @@ def test_a_longer_horizon_only_appends():
 
 def test_a_recorder_of_ones_own_and_keeping_columns_agree():
     recorder = ColumnRecorder()
-    given = run_one(varied(60), naive, recorder=recorder)
-    default = run_one(varied(60), naive)
+    given = run_one(varied(60), patient, recorder=recorder)
+    default = run_one(varied(60), patient)
     pd.testing.assert_frame_equal(draws(given), draws(default), check_exact=True)

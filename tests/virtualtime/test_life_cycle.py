@@ -169,7 +169,7 @@ def test_an_exception_in_a_callback_is_reported_with_its_handle(loop):
     assert [type(context["exception"]).__name__ for context in contexts] == ["ZeroDivisionError"] + [
         "ValueError"
     ] * 3
-    assert "int('x')" in contexts[1]["message"]
+    assert "callback int(" in contexts[1]["message"]
 
 
 def test_without_a_handler_it_is_logged_and_the_loop_goes_on(loop, caplog):

@@ -53,17 +53,19 @@ async def as_completed(log):
         await future
 
 async def leftovers(log):
-    for n in range(200):
-        task = asyncio.create_task(job(n, log, n % 7 and 100 or 1))
-        kept.append(task)
-        layout.random() < .5 and garbage.append(bytearray(layout.randrange(2000)))
-    await asyncio.sleep(2)
+    for n in range(2_000):
+        task = asyncio.create_task(job(n, log, 1 if n % 41 else 1e6))
+        if n % 41 == 0:
+            kept.append(task)
+        await asyncio.sleep(1)
+
+async def crowd():
+    await asyncio.gather(*(asyncio.sleep(1) for _ in range(layout.randrange(20_000))))
 
 kept, log = [], []
 for program in (first_completed, abort, timed_out, as_completed, leftovers):
     # What ran in this process before must not matter either.
-    for _ in range(layout.randrange(3)):
-        run_in_virtual_time(program([]))
+    run_in_virtual_time(crowd())
     run_in_virtual_time(program(log))
 print(log)
 """

@@ -1,0 +1,173 @@
+"""The commands, their options and what they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import simsla
+from simsla.cli.failures import FAILURES, OBJECTIVE_MISSED, answered_failures, noted_warnings
+
+app = typer.Typer(
+    name="simsla",
+    no_args_is_help=True,
+    # Plain text: quick, and the same in a terminal, a pipe and a log.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Will this LLM routing policy keep its SLA, at what tail latency, at what price?",
+    epilog=FAILURES,
+)
+
+ScenarioArgument = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="A YAML file, or the name of a shipped scenario.")
+]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code a failure arose.")]
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    app()
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"simsla {simsla.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command(epilog=FAILURES)
+def run(
+    scenario: ScenarioArgument,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FACTORY",
+            help="A policy instead of the scenario's; modules of the current folder can be named.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The luck of the whole run.")] = 1,
+    replications: Annotated[
+        int | None, typer.Option(min=1, help="Independent runs, instead of the scenario's number.")
+    ] = None,
+    horizon: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Such as 12h or 7d, instead of the scenario's.")
+    ] = None,
+    warmup: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Left out of the numbers, such as 1h.")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Replay the requests of a CSV file (TIMESTAMP,ContextTokens,GeneratedTokens); it sets the "
+            "horizon to its span and the warm-up to zero.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one per core. It changes no number.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write result.json, summary.csv, scenario.yaml (as it was run) and the logs of the measured "
+            "requests and attempts, requests.npz and attempts.npz: NumPy columns, those of codes with a table "
+            "beside them (outcome indexes outcome_names; -1 is none). Existing results are not overwritten.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless every objective is met on its bound.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "--no-progress", "-q", help="No progress bar.")
+    ] = False,
+    show_traceback: Traceback = False,
+) -> None:
+    """Simulate a scenario; print availability, latency and cost, each with its 95 % interval."""
+    with answered_failures(show_traceback), noted_warnings():
+        from simsla.cli import folder
+        from simsla.cli.text import missed_objectives, note, report
+        from simsla.run import simulate
+        from simsla.scenario import Scenario
+
+        loaded = Scenario.load(scenario)
+        if trace is not None:
+            loaded = loaded.with_trace(trace)
+        changes: dict[str, Any] = {"horizon": horizon, "warmup": warmup, "replications": replications}
+        changes = {path: value for path, value in changes.items() if value is not None}
+        if policy is not None:
+            changes["routing"] = {"policy": policy}
+        if changes:
+            loaded = loaded.with_values(changes)
+        if check and not loaded.objectives:
+            raise typer.BadParameter(f"{loaded.name} has no objectives", param_hint="--check")
+        if out is not None:
+            folder.claim(out)
+        if isinstance(loaded.routing, str):
+            import_from_current_folder()
+        result = simulate(
+            loaded,
+            seed=seed,
+            n_jobs=jobs or processes(loaded.replications),
+            keep_logs=out is not None,
+            progress=False if quiet else None,
+        )
+        data = result.to_dict()
+        if out is not None:
+            folder.write(out, result, data)
+        if as_json:
+            typer.echo(json.dumps(data, indent=2, allow_nan=False))
+            for caveat in result.caveats:
+                typer.echo(note(caveat), err=True)
+        else:
+            typer.echo(report(result, data))
+        if check and (missed := missed_objectives(result)):
+            typer.echo("\n".join(missed), err=True)
+            raise typer.Exit(OBJECTIVE_MISSED)
+
+
+@app.command(epilog=FAILURES)
+def validate(scenario: ScenarioArgument, show_traceback: Traceback = False) -> None:
+    """Check a scenario and say what is in it. Runs no code of it."""
+    with answered_failures(show_traceback):
+        from simsla.scenario import Scenario
+
+        typer.echo(f"{scenario}: valid. {str(Scenario.load(scenario)).strip('<>')}")
+
+
+@app.command(epilog=FAILURES)
+def schema(show_traceback: Traceback = False) -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    with answered_failures(show_traceback):
+        from simsla.scenario import Scenario
+
+        typer.echo(json.dumps(Scenario.json_schema(), indent=2))
+
+
+def processes(replications: int) -> int:
+    """As many as there are cores that this process may use, but none without a replication."""
+    import joblib
+
+    return min(replications, int(joblib.cpu_count()))
+
+
+def import_from_current_folder() -> None:
+    """As `python -m` does; worker processes are started with the same path."""
+    import sys
+
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

@@ -1,0 +1,107 @@
+"""What ends a command early, as one message on standard error and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import typer
+
+OBJECTIVE_MISSED: Final = 1
+BAD_USAGE: Final = 2
+SIMULATION_FAILED: Final = 3
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+"""What a shell reports of a program that SIGPIPE ended."""
+
+FAILURES: Final = (
+    "Exit codes: 0 ok, 1 an objective missed with --check, 2 bad usage or scenario, 3 the simulation failed, "
+    "130 interrupted."
+)
+
+FRAME: Final = re.compile(r'File "(.+?)", line (\d+), in (.+)')
+
+
+class FolderError(Exception):
+    """A folder in which results cannot be written."""
+
+
+@contextlib.contextmanager
+def answered_failures(show_traceback: bool) -> Iterator[None]:
+    """End the command with a message and its exit code, whatever is raised."""
+    try:
+        yield
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except BrokenPipeError:
+        # The reader left. The interpreter will flush once more at its end: nobody need hear of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(PIPE_CLOSED) from None
+    except KeyboardInterrupt:
+        end_workers()
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if show_traceback:
+            traceback.print_exception(error)
+        if is_refusal(error):
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(BAD_USAGE) from None
+        typer.echo(f"the simulation failed: {type(error).__name__}: {error}{where(error)}", err=True)
+        raise typer.Exit(SIMULATION_FAILED) from None
+
+
+@contextlib.contextmanager
+def noted_warnings() -> Iterator[None]:
+    """Show warnings without file names; a result's own caveats are left to its report."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        # By module, because the category would import the analysis before it is needed.
+        yield
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether what was asked for is at fault, before or without a simulation."""
+    from simsla.scenario import ScenarioError
+    from simsla.simulation import PolicyError
+
+    return isinstance(error, ScenarioError | PolicyError | FolderError)
+
+
+def where(error: BaseException) -> str:
+    """The innermost line of the user's own code or, where there is none, of any."""
+    remote = error.__cause__
+    if type(remote).__name__ == "_RemoteTraceback":  # joblib's, of an error in a worker process
+        text = str(remote)
+    else:
+        text = "".join(traceback.format_tb(error.__traceback__))
+    frames = FRAME.findall(text)
+    installed = (
+        str(Path(__file__).parents[1]),
+        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    )
+    own = [frame for frame in frames if not frame[0].startswith(installed)]
+    if not frames:
+        return ""
+    file, line, function = (own or frames)[-1]
+    return f"\n  at {file}, line {line}, in {function}"
+
+
+def end_workers() -> None:
+    """Kill joblib's processes, where any were started, rather than wait for what they are doing."""
+    if "joblib.externals.loky" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -1,0 +1,169 @@
+"""A result as text of at most 100 columns, the same in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from simsla.analysis import MORE_IS_BETTER, Estimate
+from simsla.scenario.quantities import format_duration
+
+if TYPE_CHECKING:
+    from simsla.run import Result
+
+WIDTH: Final = 100
+LONGEST_NAME: Final = 24
+MOST_FAILURES: Final = 3
+
+HEADLINES: Final = {
+    "availability": "availability",
+    "latency_p50_s": "latency p50",
+    "latency_p95_s": "latency p95",
+    "latency_p99_s": "latency p99",
+    "latency_p999_s": "latency p99.9",
+    "ttft_p99_s": "first token p99",
+    "cost_usd_per_day": "cost per day",
+    "cost_usd_per_1k_requests": "cost per 1,000 requests",
+    "amplification": "attempts per request",
+    "degraded_share": "degraded",
+}
+
+Numbers = Mapping[str, Any]
+
+
+def report(result: Result, data: Mapping[str, Any]) -> str:
+    """The whole result; `data` is `result.to_dict()`."""
+    parts = [
+        headline(result, data),
+        table(["", "value", "95 % interval"], [estimate_row(result, name) for name in HEADLINES]),
+        outcomes(result),
+        table(
+            ["request class", "availability", "latency p99", "cost per 1,000"],
+            members(
+                data["by"]["request_class"],
+                {"availability": "share", "latency_p99_s": "s", "cost_usd_per_1k_requests": "usd"},
+            ),
+        ),
+        table(
+            ["deployment", "traffic", "failed attempts", "cost per day"],
+            members(
+                data["by"]["deployment"],
+                {"traffic_share": "share", "error_share": "share", "cost_usd_per_day": "usd"},
+            ),
+        ),
+    ]
+    if result.objectives:
+        rows = [objective_row(result, row) for row in result.objectives]
+        heads = ["objective", "target", "value", "met", "budget spent", "breached by"]
+        parts.append(table(heads, rows))
+    parts += [note(caveat) for caveat in result.caveats]
+    return "\n\n".join(parts)
+
+
+def headline(result: Result, data: Mapping[str, Any]) -> str:
+    scenario = result.scenario
+    runs = "1 replication" if result.replications == 1 else f"{result.replications} replications"
+    warmup = f" after a warm-up of {format_duration(scenario.warmup_s)}" if scenario.warmup_s else ""
+    return (
+        f"{scenario.name}, policy {result.policy}, seed {result.seed}\n"
+        f"{runs} to {format_duration(scenario.horizon_s)}{warmup}: "
+        f"{data['requests']:,} requests, {data['attempts']:,} attempts"
+    )
+
+
+def estimate_row(result: Result, name: str) -> list[str]:
+    value, separator, rest = str(result.metrics[name]).partition(" [")
+    if not separator:
+        value, _, rest = value.partition(", ")
+        return [HEADLINES[name], value, rest]
+    return [HEADLINES[name], value, f"[{rest}"]
+
+
+def outcomes(result: Result) -> str:
+    total = sum(result.outcomes.values())
+    counts = [
+        f"{name} {count:,} ({count / total:.2%})" if count < total else f"{name} {count:,}"
+        for name, count in result.outcomes.items()
+        if count
+    ]
+    lines = [wrapped(f"outcomes: {', '.join(counts) or 'none'}")]
+    raised = sorted(result.failures.items(), key=lambda item: -item[1])
+    lines += [
+        textwrap.shorten(f"{count:,} times the policy raised {failure}", WIDTH, placeholder=" ...")
+        for failure, count in raised[:MOST_FAILURES]
+    ]
+    return "\n".join(lines)
+
+
+def members(by: Mapping[str, Mapping[str, Numbers]], metrics: Mapping[str, str]) -> Iterator[list[str]]:
+    """A row for each class or deployment; `metrics` maps names to units."""
+    for member, values in by.items():
+        yield [member, *(number(values[metric], unit) for metric, unit in metrics.items())]
+
+
+def objective_row(result: Result, row: Numbers) -> list[str]:
+    metric = str(row["metric"])
+    unit = unit_of(result, metric)
+    spent, breach = row["budget_spent"], row["breach_probability"]
+    return [
+        str(row["name"]),
+        f"{metric.removesuffix('_s')} {limit(row, unit)}",
+        number(row, unit),
+        "yes" if row["met"] else "no",
+        "-" if spent is None else f"{100 * spent:,.0f} %",
+        "-" if breach is None else f"{round(breach * row['breach_n'])} of {row['breach_n']}",
+    ]
+
+
+def missed_objectives(result: Result) -> list[str]:
+    """A line for each objective that the bound of its interval does not meet."""
+    return [
+        f"objective missed: {row['name']}: {row['metric']} {number(row, unit_of(result, str(row['metric'])))}, "
+        f"target {limit(row, unit_of(result, str(row['metric'])))}"
+        for row in result.objectives
+        if not row["met"]
+    ]
+
+
+def unit_of(result: Result, metric: str) -> str:
+    """Quantiles that are not always reported are times."""
+    return result.metrics[metric].unit if metric in result.metrics else "s"
+
+
+def limit(row: Numbers, unit: str) -> str:
+    sign = ">=" if row["metric"] in MORE_IS_BETTER else "<="
+    suffix = {"share": " %", "s": " s", "usd": " USD"}.get(unit, "")
+    return f"{sign} {row['target'] * (100 if unit == 'share' else 1):.10g}{suffix}"
+
+
+def number(numbers: Numbers, unit: str) -> str:
+    """An estimate in a table, which has no room for the reason why an interval is missing."""
+    value, low, high = (
+        math.nan if numbers[key] is None else float(numbers[key]) for key in ("value", "ci_low", "ci_high")
+    )
+    return str(Estimate(value, low, high, int(numbers["n"]), unit=unit)).partition(", no interval")[0]
+
+
+def note(caveat: Warning) -> str:
+    """One paragraph."""
+    return wrapped(f"note: {caveat}")
+
+
+def wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def table(heads: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> str:
+    """Aligned columns: the first to the left, a long name in it shortened."""
+    lines = [list(heads), *([shortened(first), *others] for first, *others in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
