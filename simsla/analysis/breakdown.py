@@ -40,10 +40,9 @@ def breakdown(metrics: Metrics, dimension: str) -> pd.DataFrame:
         rows = deployment_rows(metrics.summaries)
     else:
         raise ValueError(f"dimension must be 'request_class' or 'deployment', got {dimension!r}")
-    return pd.DataFrame(
-        [(member, name, e.value, e.ci_low, e.ci_high, e.n) for member, name, e in rows],
-        columns=[dimension, "metric", "value", "ci_low", "ci_high", "n"],
-    )
+    columns = ["value", "ci_low", "ci_high", "n"]
+    frame = pd.DataFrame([{dimension: member, "metric": name, **e.to_dict()} for member, name, e in rows])
+    return frame.astype(dict.fromkeys(columns[:3], float))[[dimension, "metric", *columns]]
 
 
 def class_rows(metrics: Metrics) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from simsla.analysis.warnings import SimslaWarning, UnstableQueueWarning, WarmupWarning
 
@@ -50,4 +50,4 @@ def significant(differences: Floats) -> float:
     if len(d) < 3:
         return 0.0
     mean, error = float(d.mean()), float(d.std(ddof=1)) / math.sqrt(len(d))
-    return mean if abs(mean) > float(student.ppf(1 - SIGNIFICANCE / 2, len(d) - 1)) * error else 0.0
+    return mean if abs(mean) > float(stdtrit(len(d) - 1, 1 - SIGNIFICANCE / 2)) * error else 0.0

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit, stdtrit
-from scipy.stats import beta
+from scipy.special import betaincinv, expit, logit, stdtrit
 
 __all__ = [
     "Interval",
@@ -72,8 +71,8 @@ def clopper_pearson(successes: float, trials: float) -> Interval:
     """The exact binomial interval (Clopper and Pearson 1934)."""
     if trials <= 0:
         return Interval(math.nan, math.nan, math.nan)
-    low = float(beta.ppf(TAIL, successes, trials - successes + 1)) if successes > 0 else 0.0
-    high = float(beta.ppf(1 - TAIL, successes + 1, trials - successes)) if successes < trials else 1.0
+    low = float(betaincinv(successes, trials - successes + 1, TAIL)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - TAIL)) if successes < trials else 1.0
     return Interval(successes / trials, low, high)
 
 

@@ -187,22 +187,21 @@ class Metrics:
             np.array([x.sum() for x in trials], dtype=np.float64),
         )
 
-    def _method(self, scale: str) -> str:
+    def _method(self) -> str:
         if self.strata is None:
-            return f"t across replications, {scale}"
-        return f"post-stratified by environment state, {self.strata.spells} spells of faults, {scale}"
+            return "t across replications"
+        return f"post-stratified by environment state, {self.strata.spells} spells of faults"
 
     def _share(self, name: str, request_class: str | None) -> Estimate:
         counts, valid = self.counts(name, request_class)
         interval = self._interval(counts, valid)
-        scale = "rule of three" if interval.value in (0.0, 1.0) else "logit scale"
-        return estimate(interval, sum(v.sum() > 0 for v in valid), self._method(scale), "share")
+        bound = ", rule of three" if interval.value in (0.0, 1.0) else ""
+        return estimate(interval, sum(v.sum() > 0 for v in valid), self._method() + bound, "share")
 
     def _ratio(self, ratio: Ratio, code: int | None) -> Estimate:
         denominators = self._totals(ratio.denominator, code) / ratio.per
         interval = ratio_interval(self._totals(ratio.numerator, code), denominators)
-        method = "t across replications, log scale"
-        return estimate(interval, int((denominators > 0).sum()), method, ratio.unit)
+        return estimate(interval, int((denominators > 0).sum()), "t across replications", ratio.unit)
 
     def _quantile(self, kind: str, p: float, code: int | None) -> Estimate:
         pooled = self._values(kind, code)
@@ -212,7 +211,7 @@ class Metrics:
 
         interval = quantile_interval(pooled.ordered, p, share_above)
         n = sum(bool(sizes.sum() > 0) for sizes in pooled.sizes)
-        method = self._method("inverted at the quantile")
+        method = self._method() + ", inverted at the quantile"
         if n and share_above(float(pooled.ordered[-1]), False).high > 1 - p:
             method += ", upper end beyond the largest value"
         return estimate(interval, n, method, "s")

@@ -183,6 +183,18 @@ def locate(
     return cells, of_visit[path.at(arrival_s)]
 
 
+ATTEMPT_COLUMNS: Final = (
+    "deployment",
+    "outcome",
+    "start_s",
+    "end_s",
+    "cost_usd",
+    "tokens_in",
+    "tokens_out",
+)
+"""What is counted of attempts; the rest of a long log is not copied."""
+
+
 def attempts_of(log: Log, request: npt.NDArray[Any], start_s: float, end_s: float) -> tuple[Columns, Ints]:
     """The attempts that belong to the measured time, and the row of each one's request; -1 for nobody's."""
     columns = log.attempts
@@ -196,7 +208,7 @@ def attempts_of(log: Log, request: npt.NDArray[Any], start_s: float, end_s: floa
     chosen = found | stray
     owner = np.full(len(place), -1, dtype=np.int64)
     owner[found] = order[place[found]]
-    return rows(columns, chosen), owner[chosen]
+    return rows({name: columns[name] for name in ATTEMPT_COLUMNS}, chosen), owner[chosen]
 
 
 def attempt_totals(attempts: Columns, answering: npt.NDArray[Any], deployments: int) -> AttemptTotals:

@@ -84,19 +84,21 @@ def run(
         typer.Option(
             metavar="DIR",
             help="Write result.json, summary.csv, scenario.yaml (as it was run) and the logs of the measured "
-            "requests and attempts, requests.npz and attempts.npz: NumPy columns, those of codes with a table "
-            "beside them (outcome indexes outcome_names; -1 is none). Existing results are not overwritten.",
+            "requests and attempts, requests.npz and attempts.npz: NumPy columns, and for each column of "
+            "codes a table of names (outcome is an index into outcome_names, -1 none). An existing result is "
+            "not overwritten.",
         ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 unless every objective is met on its bound.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "--no-progress", "-q", help="No progress bar.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "--no-progress", "-q", help="No progress bar.")] = False,
     show_traceback: Traceback = False,
 ) -> None:
-    """Simulate a scenario; print availability, latency and cost, each with its 95 % interval."""
+    """Simulate a scenario and print the result.
+
+    Availability, latency and cost, each with its 95 % interval.
+    """
     with answered_failures(show_traceback), noted_warnings():
         from simsla.cli import folder
         from simsla.cli.text import missed_objectives, note, report

@@ -61,14 +61,16 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted_warnings() -> Iterator[None]:
-    """Show warnings without file names; a result's own caveats are left to its report."""
+    """Show warnings without file names, except a result's caveats, which its report holds."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        typer.echo(f"note: {message}", err=True)
+        from simsla.analysis import SimslaWarning
+
+        if not isinstance(message, SimslaWarning):
+            typer.echo(f"note: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
-        # By module, because the category would import the analysis before it is needed.
         yield
 
 

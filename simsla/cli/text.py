@@ -119,12 +119,13 @@ def objective_row(result: Result, row: Numbers) -> list[str]:
 
 def missed_objectives(result: Result) -> list[str]:
     """A line for each objective that the bound of its interval does not meet."""
-    return [
-        f"objective missed: {row['name']}: {row['metric']} {number(row, unit_of(result, str(row['metric'])))}, "
-        f"target {limit(row, unit_of(result, str(row['metric'])))}"
-        for row in result.objectives
-        if not row["met"]
-    ]
+    lines = []
+    for row in result.objectives:
+        if not row["met"]:
+            unit = unit_of(result, str(row["metric"]))
+            told = f"{row['metric']} {number(row, unit)}, target {limit(row, unit)}"
+            lines.append(f"objective missed: {row['name']}: {told}")
+    return lines
 
 
 def unit_of(result: Result, metric: str) -> str:

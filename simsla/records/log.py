@@ -36,7 +36,7 @@ ATTEMPT_ROW = np.dtype(
     [
         ("request", "<i8"),
         ("deployment", "<i2"),
-        ("ordinal", "<i2"),
+        ("ordinal", "<i4"),
         ("purpose", "<i1"),
         ("start_s", "<f8"),
         ("queued_s", "<f8"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,6 +72,7 @@ class _Rows:
         self._size = _ROWS_PER_BLOCK * dtype.itemsize
         self._full: list[bytearray] = []
         self._block = bytearray()
+        self._columns: Columns = {name: np.empty(0, dtype[name]) for name in dtype.names}
 
     def append(self, *values: float) -> None:
         block = self._block
@@ -81,10 +82,15 @@ class _Rows:
             self._block = bytearray()
 
     def columns(self) -> Columns:
-        parts = [np.frombuffer(block, self._dtype) for block in (*self._full, self._block)]
         assert self._dtype.names is not None
-        # Column by column: the rows are never held twice.
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._dtype.names}
+        parts = [self._columns, *map(self._rows, (*self._full, self._block))]
+        # Column by column, and the blocks are let go: rows are not kept twice.
+        self._columns = {name: np.concatenate([part[name] for part in parts]) for name in self._dtype.names}
+        self._full, self._block = [], bytearray()
+        return self._columns
+
+    def _rows(self, block: bytearray) -> Any:
+        return np.frombuffer(block, self._dtype)
 
 
 class ColumnRecorder:

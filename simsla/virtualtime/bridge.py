@@ -53,6 +53,7 @@ def await_event(event: simpy.Event) -> Generator[Any, None, Any]:
     future: asyncio.Future[None] = loop.create_future()
 
     def wake(_: simpy.Event) -> None:
+        # A task that was cancelled at this very instant handles no failure.
         if not future.done():
             future.set_result(None)
             event._defused = True

@@ -32,6 +32,7 @@ class SimHandle(list[Any]):
         """Whether `cancel` was called."""
         return self[0] is None
 
+    # asyncio's own tests, and debuggers, look at it.
     _cancelled = property(cancelled)
 
     def get_context(self) -> Context:

@@ -32,7 +32,7 @@ class SimTask(asyncio.Task[_T]):
     _event: simpy.Event | None = None
 
     def __hash__(self) -> int:
-        # asyncio hashes a task while it creates it, so numbers follow the order of creation.
+        # asyncio 3.11 to 3.13 hashes a task while creating it, so numbers follow the order of creation.
         number = self._number
         if number is None:
             number = self._number = next(self._loop._task_numbers)

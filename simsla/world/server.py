@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from simsla.world.conditions import Conditions
-from simsla.world.streams import BLOCK, Stream
+from simsla.world.streams import BLOCK, FloatArray, Stream
 
 if TYPE_CHECKING:
     from simsla.scenario import DeploymentSpec
     from simsla.world.environment import Environment
     from simsla.world.traffic import Block
 
-Luck = tuple[list[float], ...]
-"""What a block of attempts drew: the uniform that decides failure, seconds to the first token, seconds per
-token, seconds to an error."""
+Luck = tuple[Sequence[float] | Mapping[int, float], ...]
+"""What attempts drew, by their requests' places in their block: the uniform that decides failure, seconds to
+the first token, seconds per token, seconds to an error."""
+
+# Calls by one request to one deployment that are drawn together with those of its whole block. Further ones,
+# which few requests make, are drawn for the request alone: a block of each would fill the memory.
+_CALLS_BY_BLOCK: Final = 16
+
+# So many of the further ones are drawn at once.
+_CALLS_AT_ONCE: Final = 64
 
 
 class Server:
@@ -54,8 +62,8 @@ class Server:
         self._spec = spec
         self._address = (seed, replication)
 
-    def luck(self, block: Block, purpose: str, ordinal: int) -> Luck:
-        """What the calls of a block's requests to this deployment meet, by the ordinal of the call."""
+    def luck(self, block: Block, purpose: str, ordinal: int, place: int) -> Luck:
+        """What the call of this ordinal by the request at this place of its block meets."""
         if purpose == "answer":
             drawn = block.luck[self.index]
         else:
@@ -63,17 +71,32 @@ class Server:
         try:
             return drawn[ordinal]
         except IndexError:
+            if ordinal >= _CALLS_BY_BLOCK:
+                return self._late_luck(block, purpose, ordinal - _CALLS_BY_BLOCK, place)
             while len(drawn) <= ordinal:
-                drawn.append(self._draw(block, purpose, len(drawn)))
+                stream = self._stream(block, purpose)
+                drawn.append(self._drawn(stream.uniforms((4, BLOCK), block.index, len(drawn))))
             return drawn[ordinal]
 
-    def _draw(self, block: Block, purpose: str, ordinal: int) -> Luck:
-        stream = Stream(*self._address, "deployment", self.name, purpose, block.request_class)
-        fails, first, per_token, error = stream.uniforms((4, BLOCK), block.index, ordinal)
+    def _late_luck(self, block: Block, purpose: str, late: int, place: int) -> Luck:
+        run, at = divmod(late, _CALLS_AT_ONCE)
+        key = (self.index, purpose, place)
+        kept = block.late_luck.get(key)
+        if kept is None or kept[0] != run:
+            stream = self._stream(block, purpose, "late")
+            u = stream.uniforms((4, _CALLS_AT_ONCE), block.index * BLOCK + place, run)
+            kept = block.late_luck[key] = run, self._drawn(u)
+        return tuple({place: values[at]} for values in kept[1])
+
+    def _stream(self, block: Block, *names: str) -> Stream:
+        return Stream(*self._address, "deployment", self.name, *names, block.request_class)
+
+    def _drawn(self, uniforms: FloatArray) -> tuple[list[float], ...]:
+        fails, first, per_token, error = uniforms
         latency = self._spec.latency
         if latency.total is not None:
             # The whole answer comes at once: its first token is its last.
-            firsts, per_tokens = latency.total.ppf(first).tolist(), [0.0] * BLOCK
+            firsts, per_tokens = latency.total.ppf(first).tolist(), [0.0] * len(first)
         else:
             assert latency.first_token is not None
             assert latency.per_token is not None

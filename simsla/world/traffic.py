@@ -37,13 +37,14 @@ class Block:
 
     `index` is its place among the blocks of the class; position i in it is the request number
     `index * BLOCK + i` of the class. `arrival_s` is on the run's clock. `luck` is where each deployment keeps
-    what it drew for the block, by ordinal.
+    what it drew for the block, by ordinal, and `late_luck` what it last drew for one request alone.
     """
 
     __slots__ = (
         "arrival_s",
         "complexity",
         "index",
+        "late_luck",
         "luck",
         "other_luck",
         "output_tokens",
@@ -64,6 +65,7 @@ class Block:
         self.region: list[str] | None = None
         self.luck: list[list[tuple[list[float], ...]]] = [[] for _ in range(deployments)]
         self.other_luck: dict[tuple[int, str], list[tuple[list[float], ...]]] = {}
+        self.late_luck: dict[tuple[int, str, int], tuple[int, tuple[list[float], ...]]] = {}
 
 
 class ClassTraffic:

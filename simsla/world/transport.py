@@ -293,7 +293,7 @@ class SimTransport:
         key = server.index if purpose == "answer" else (server.index, purpose)
         ordinal = whose.calls.get(key, 0)
         whose.calls[key] = ordinal + 1
-        luck = server.luck(whose.block, purpose, ordinal)
+        luck = server.luck(whose.block, purpose, ordinal, place)
         tokens = whose.block.output_tokens[place]
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:

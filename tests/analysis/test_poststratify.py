@@ -97,7 +97,7 @@ def test_states_met_often_are_not_weak():
 
 
 def test_states_met_many_times_a_replication_are_clustered_by_replication():
-    # The spells of a replication share their luck, as spells in quick succession may: half fail all, half none.
+    # The spells of a replication share their luck, as quick successions may: half fail all, half none.
     spells = [(DOWN, i, 100) for i in range(40)]
     replications = [cells_of((QUIET, -1, DAY), *spells)] * 8
     strata = PostStratification(replications, law_of([0.5, 0.5], [10, 10]))

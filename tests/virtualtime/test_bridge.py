@@ -62,6 +62,17 @@ def test_any_number_of_tasks_await_one_event():
     assert run_in_virtual_time(main()) == [("go", 1.0)] * 3
 
 
+def test_events_are_awaitables_to_asyncios_functions():
+    async def main():
+        env = this_loop().env
+        values = await asyncio.gather(env.timeout(1.0, value="a"), env.timeout(2.0, value="b"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(env.event(), 3.0)
+        return values, env.now
+
+    assert run_in_virtual_time(main()) == (["a", "b"], 5.0)
+
+
 def test_a_task_gets_the_exception_of_a_failed_event():
     def process(env):
         yield env.timeout(1.0)
@@ -171,6 +182,23 @@ def test_an_event_that_fails_with_nobody_to_handle_it_ends_the_run():
     with pytest.raises(LookupError, match="a bug in a process"):
         run_in_virtual_time(main())
     assert cleaned == [1.0]
+
+
+def test_an_event_that_fails_as_its_only_task_is_cancelled_ends_the_run():
+    async def main():
+        event = this_loop().env.event()
+
+        async def waiter():
+            await event
+
+        task = asyncio.create_task(waiter())
+        await asyncio.sleep(1.0)
+        event.fail(LookupError("for nobody"))
+        task.cancel()
+        await asyncio.sleep(1.0)
+
+    with pytest.raises(LookupError, match="for nobody"):
+        run_in_virtual_time(main())
 
 
 # A process yields a task

@@ -97,6 +97,18 @@ def test_asyncios_own_functions_meet_the_refusal(call, named):
         run_in_virtual_time(call())
 
 
+def test_a_loop_opens_no_socket_and_starts_no_thread(monkeypatch):
+    async def main():
+        await asyncio.sleep(1.0)
+        with pytest.raises(RealIOError):
+            await asyncio.open_connection("localhost", 80)
+        return await asyncio.to_thread(str, 5)
+
+    for module, name in ((socket, "socket"), (socket, "socketpair"), (threading.Thread, "start")):
+        monkeypatch.setattr(module, name, pytest.fail)
+    assert run_in_virtual_time(main()) == "5"
+
+
 def test_a_refusal_is_what_portable_code_expects_of_a_loop_that_cannot():
     async def main():
         try:
