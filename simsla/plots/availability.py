@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from simsla.analysis.intervals import unseen_share
 from simsla.distributions import nearest
-from simsla.plots.colours import BLACK, LINE_STYLES, MARKERS, SERIES
+from simsla.plots.colours import BLACK, GREY, LINE_STYLES, MARKERS, SERIES
 from simsla.plots.figures import axes_or_new, light_grid, what_was_run
 from simsla.plots.nines import NinesScale, nines, percent
 from simsla.plots.swept import lay_out, scale_of, words
@@ -100,11 +101,17 @@ def plot_availability_curve(
     ax.set_ylabel("availability (good / valid requests)")
     names = ", ".join(dict.fromkeys(each.scenario.name for each in studies.values()))
     ax.set_title(f"Availability of {names}: {what_was_run(results)}", fontsize="medium")
-    if len(lines) > 1:
+    handles, labels = ax.get_legend_handles_labels()
+    if any(result.availability.value == 1 for result in results):
+        handles.append(Line2D([], [], linestyle="", marker="^", color=GREY, markersize=8))
+        labels.append("none failed: lower bound")
+    if labels:
         title = "\n".join(path for path in others if path != NAME)
         # Beside the bands, where the layout of the figure is this function's own to decide.
         beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
         ax.legend(
+            handles,
+            labels,
             title=title or None,
             fontsize="small",
             title_fontsize="small",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pandas as pd
 import pytest
 from simulation.policies import patient
 from simulation.runs import arrivals, draws
-from simulation.scenarios import ERRORS, VARIED, deployment, exp, traffic, varied
+from simulation.scenarios import ERRORS, VARIED, deployment, exp, scenario, traffic, varied
 
 from simsla.records import ColumnRecorder
 from simsla.simulation import run_one
@@ -204,3 +206,25 @@ def test_a_recorder_of_ones_own_and_keeping_columns_agree():
     given = run_one(varied(60), patient, recorder=recorder)
     default = run_one(varied(60), patient)
     pd.testing.assert_frame_equal(draws(given), draws(default), check_exact=True)
+
+
+def test_many_calls_by_one_request_meet_the_same_luck_however_they_are_made():
+    def one_by_one(transport):
+        async def handle(request):
+            for _ in range(100):
+                await transport.send(request, transport.deployments[0])
+
+        return handle
+
+    def all_at_once(transport):
+        async def handle(request):
+            await asyncio.gather(*(transport.send(request, transport.deployments[0]) for _ in range(100)))
+
+        return handle
+
+    world = scenario({"a": deployment(latency=VARIED)}, {"chat": traffic(1, deadline=1000)}, horizon=10)
+    first, second = (run_one(world, policy) for policy in (one_by_one, all_at_once))
+    assert len(first.attempts["request"]) >= 500
+    same_draws(first, second, least=len(first.attempts["request"]))
+    took = draws(first)["took_s"]
+    assert took.nunique() > 0.99 * len(took)
