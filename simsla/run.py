@@ -21,7 +21,7 @@ from simsla.analysis import (
     summarise,
 )
 from simsla.scenario import Scenario, TraceArrivals
-from simsla.simulation import Policy, Replication, name_of, resolve_policy, run_one
+from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
     summary: ReplicationSummary
     run: Replication | None
-    failures: dict[str, int]
+    failures: dict[str, Failures]
 
 
 def replicate(
@@ -134,10 +134,11 @@ class Result:
         self.seed = seed
         self.replications = len(outcomes)
         self.runs: tuple[Replication, ...] = tuple(o.run for o in outcomes if o.run is not None)
-        self.failures: dict[str, int] = {}
+        self.failures: dict[str, Failures] = {}
         for outcome in outcomes:
-            for failure, count in outcome.failures.items():
-                self.failures[failure] = self.failures.get(failure, 0) + count
+            for name, failures in outcome.failures.items():
+                known = self.failures.get(name)
+                self.failures[name] = failures if known is None else known.plus(failures.times)
         summaries = [outcome.summary for outcome in outcomes]
         self._metrics = Metrics(summaries, environment_law(scenario, seed))
 
@@ -265,7 +266,7 @@ class Result:
             "outcomes": self.outcomes,
             "by": {name: self._nested(name) for name in ("request_class", "deployment")},
             "objectives": self.objectives,
-            "failures": self.failures,
+            "failures": {name: failures._asdict() for name, failures in self.failures.items()},
             "warnings": [f"{type(caveat).__name__}: {caveat}" for caveat in self.caveats],
         }
 

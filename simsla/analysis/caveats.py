@@ -60,9 +60,11 @@ def few_episodes(metrics: Metrics) -> str:
             "environment is not known: the t intervals are probably too short."
         )
     good, valid = metrics.counts("availability")
-    weak = metrics.strata.weak_states(np.concatenate(valid) - np.concatenate(good), np.concatenate(valid))
+    counts = np.concatenate(valid) - np.concatenate(good), np.concatenate(valid)
+    weak = metrics.strata.weak_states(*counts)
     if not weak:
         return ""
+    weighted = Estimate(1 - metrics.strata.weighted_share(*counts), nan, nan, n, unit="share")
     told = ", ".join(
         f"{name} ({100 * share:.2g} % of time, met {met} time{'' if met == 1 else 's'})"
         for name, share, met in weak[:3]
@@ -72,5 +74,6 @@ def few_episodes(metrics: Metrics) -> str:
         f"Few fault episodes (spells of faults met in {n} replications: {metrics.strata.spells}). Faults met "
         f"fewer than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. "
         "A plain t interval would be too short; those of shares and quantiles are post-stratified by "
-        "environment state, those of ratios such as cost are plain."
+        "environment state, those of ratios such as cost are plain. With the states that were met weighed by "
+        f"their long-run shares of time, availability is {weighted:.4g} %."
     )

@@ -147,6 +147,13 @@ class PostStratification:
         unmet = float(self._shares[~seen].sum())
         return contain(pooled, max(estimate - below, 0.0), min(estimate + above + unmet, 1.0))
 
+    def weighted_share(self, successes: Floats, trials: Floats) -> float:
+        """The share with each state weighed by its long-run share of time, states never met left out."""
+        strata = self._strata(successes, trials)
+        seen = strata.clusters > 0
+        pi = self._shares[seen]
+        return float(pi @ strata.share[seen] / pi.sum()) if pi.sum() > 0 else math.nan
+
     def weak_states(self, successes: Floats, trials: Floats) -> list[tuple[str, float, int]]:
         """States met too seldom, where they could account for a quarter of the successes.
 

@@ -89,10 +89,14 @@ def outcomes(result: Result) -> str:
         if count
     ]
     lines = [wrapped(f"outcomes: {', '.join(counts) or 'none'}")]
-    raised = sorted(result.failures.items(), key=lambda item: -item[1])
+    failures = sorted(result.failures.items(), key=lambda item: -item[1].times)
     lines += [
-        textwrap.shorten(f"{count:,} times the policy raised {failure}", WIDTH, placeholder=" ...")
-        for failure, count in raised[:MOST_FAILURES]
+        textwrap.shorten(
+            f"{raised.times:,} times the policy raised {name}, first: {raised.first}",
+            WIDTH,
+            placeholder=" ...",
+        )
+        for name, raised in failures[:MOST_FAILURES]
     ]
     return "\n".join(lines)
 

@@ -95,6 +95,8 @@ def plot_availability_curve(
             textcoords="offset points",
             ha="right",
             fontsize="small",
+            zorder=4,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
         )
     light_grid(ax)
     ax.set_xlabel(x)

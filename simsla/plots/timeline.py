@@ -62,7 +62,7 @@ def plot_timeline(result: Result, *, replication: int = 0, ax: Axes | None = Non
 
     Three panels share the time axis: availability of the requests that arrived in each bin, with the number
     that failed; the p99 of those answered; the share of answers that each deployment gave. Fault episodes are
-    shaded through all panels and named in a strip above them. Bins are so wide that a p99 means something.
+    shaded through all panels and named in a strip above them. Bins are wide enough for a p99, where there are the requests for it.
     This is a record of one replication and no estimate: there are no intervals.
 
     Returns the three axes, from the top. `ax`, where given, is replaced by them. Raises RuntimeError where
@@ -88,7 +88,7 @@ def plot_timeline(result: Result, *, replication: int = 0, ax: Axes | None = Non
     shade(panels[2], lanes, over=True)
     draw_strip(strip, lanes)
     strip.set_title(
-        f"{result.scenario.name}: replication {replication} of {result.replications}, {result.policy}, "
+        f"{result.scenario.name}: {result.policy}, replication {replication} of 0 to {result.replications - 1}, "
         f"bins of {format_duration(bins.width_s)}",
         fontsize="medium",
     )
@@ -150,7 +150,7 @@ def draw_availability(ax: Axes, bins: Bins, arrivals: Arrivals) -> None:
     ax.patch.set_visible(False)
     ax.stairs(share, bins.edges, baseline=None, color=BLUE, linewidth=1.5, label="availability")
     lowest = float(np.nanmin(share)) if np.isfinite(share).any() else 0.0
-    reach = max(1 - lowest, 1e-4)
+    reach = (1 - lowest) or 0.01
     ax.set_ylim(1 - 1.15 * reach, 1 + 0.1 * reach)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(lambda value, _: percent(min(value, 1)))

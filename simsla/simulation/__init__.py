@@ -1,5 +1,6 @@
 """One replication: scenario, policy and environment become records."""
 
+from simsla.simulation.harness import Failures
 from simsla.simulation.policies import (
     BlockingPolicyError,
     Policy,
@@ -12,6 +13,7 @@ from simsla.simulation.replication import Replication, run_one
 
 __all__ = [
     "BlockingPolicyError",
+    "Failures",
     "Policy",
     "PolicyError",
     "PolicyFactoryError",

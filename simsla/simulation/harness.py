@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simsla.records import OUTCOMES, Recorder
 from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 OK, DEGRADED, CACHED, ERROR, TIMEOUT, SHED, ABANDONED = range(len(OUTCOMES))
 
 
+class Failures(NamedTuple):
+    """How many times a policy raised an error of one type, and what the first one said."""
+
+    times: int
+    first: str
+
+    def plus(self, more: int) -> Failures:
+        """As many, and `more`."""
+        return Failures(self.times + more, self.first)
+
+
 class Harness:
     """All request classes of one run."""
 
@@ -43,8 +54,8 @@ class Harness:
         self.transport = transport
         self.recorder = recorder
         self.handle = handle
-        self.failures: Counter[str] = Counter()
-        """What `handle` raised, by type and first message."""
+        self.failures: dict[str, Failures] = {}
+        """What `handle` raised, by the name of its type."""
         self.tier_ranks = [TIERS.index(deployment.tier) for deployment in transport.deployments]
         self.codes = {deployment.name: code for code, deployment in enumerate(transport.deployments)}
         self.largest_window = _largest_window(transport.deployments)
@@ -73,6 +84,12 @@ class Harness:
         """End the run if no request is open; called when one has ended while draining."""
         if not self.transport.open and not self._done.done():
             self._done.set_result(None)
+
+    def count_failure(self, error: Exception) -> None:
+        """The policy raised for a request."""
+        name = type(error).__name__
+        known = self.failures.get(name)
+        self.failures[name] = Failures(1, str(error)) if known is None else known.plus(1)
 
     def fail(self, error: BaseException) -> None:
         """End the run with an error of the simulator's own."""
@@ -172,7 +189,7 @@ class _Source:
             outcome, answer = ERROR, None
         except Exception as error:
             outcome, answer = ERROR, None
-            self._harness.failures[f"{type(error).__name__}: {error}"[:200]] += 1
+            self._harness.count_failure(error)
         else:
             outcome = OK
         if not whose.closed:
@@ -198,19 +215,23 @@ class _Source:
                 if harness.tier_ranks[deployment] < self._asked_rank:
                     outcome = DEGRADED
         del self._open[whose.number]
-        self._close_request(
-            whose.number,
-            self._code,
-            arrival_s,
-            self._env._now,
-            outcome,
-            deployment,
-            first_token_s,
-            prompt_tokens,
-            output_tokens,
-            self._deadline_s,
-            prompt_tokens < harness.largest_window,
-        )
+        try:
+            self._close_request(
+                whose.number,
+                self._code,
+                arrival_s,
+                self._env._now,
+                outcome,
+                deployment,
+                first_token_s,
+                prompt_tokens,
+                output_tokens,
+                self._deadline_s,
+                prompt_tokens < harness.largest_window,
+            )
+        except Exception as error:
+            # The recorder's mistake: raised here it would be taken for the policy's.
+            harness.fail(error)
         if harness.draining:
             harness.end_if_drained()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
-from simsla.simulation.harness import Harness
+from simsla.simulation.harness import Failures, Harness
 from simsla.simulation.policies import Policy, handle_of, resolve_policy
 from simsla.virtualtime import SimEventLoop, running_loop_set_aside
 from simsla.world.environment import Environment
@@ -36,7 +36,8 @@ class Replication:
     `log` holds both logs, warm-up included; it is empty where another recorder kept them. Its times are on
     the run's clock, which is 0 at the absolute time `epoch_s`; requests that arrived in [start_s, end_s) of
     that clock are the measured ones. `unowned` counts the attempts that belonged to no request, `failures`
-    what the policy raised, and `leftover_tasks` the background tasks that would not end when cancelled.
+    what the policy raised, by type, and `leftover_tasks` the background tasks that would not end when
+    cancelled.
     """
 
     seed: int
@@ -47,7 +48,7 @@ class Replication:
     log: Log
     environment: Environment
     unowned: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, Failures] = field(default_factory=dict)
     leftover_tasks: int = 0
 
     @property

@@ -370,9 +370,6 @@ class SimEventLoop(NoRealIOLoop):
             return
         super().close()
         self._checks_calls = True
-        for *_, event in self._queue:
-            if type(event) is SimTimerHandle:
-                event._loop = None
         self._keep(lambda entry: type(entry[3]) is not SimTimerHandle and entry[1] != _LAST)
         for method in ("run", "step"):
             del vars(self.env)[method]

@@ -173,6 +173,7 @@ def test_a_time_that_has_passed_is_now():
         times = []
         loop.call_at(3.0, lambda: times.append(loop.time()))
         loop.call_later(-1.0, lambda: times.append(loop.time()))
+        assert loop.env.peek() == 10.0
         await asyncio.sleep(1.0)
         return times
 

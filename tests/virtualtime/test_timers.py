@@ -1,6 +1,7 @@
 """Timers: their order at one instant, their handles, and that dead ones do not pile up."""
 
 import asyncio
+import heapq
 
 import pytest
 
@@ -151,6 +152,29 @@ def test_timeouts_of_requests_in_flight_leave_a_small_calendar():
 
     # A hundred requests are in flight, each with two timers; dead ones are at most as many again.
     assert run_in_virtual_time(main()) < 500
+
+
+@pytest.fixture
+def sweeps(monkeypatch):
+    """One item for each time that the calendar is built anew."""
+    sweeps, heapify = [], heapq.heapify
+    monkeypatch.setattr(heapq, "heapify", lambda queue: (sweeps.append(len(queue)), heapify(queue)))
+    return sweeps
+
+
+def test_sweeps_are_rare(loop, sweeps):
+    for _ in range(10_000):
+        loop.call_later(600.0, print).cancel()
+    assert 0 < len(sweeps) < 10_000 / 50
+
+
+def test_dead_timers_that_time_has_passed_cause_no_sweep(loop, sweeps):
+    for _ in range(1_000):
+        loop.call_later(1.0, print).cancel()
+        loop.call_later(2.0, loop.stop)
+        loop.call_later(2.0, print).cancel()
+        loop.run_forever()
+    assert sweeps == []
 
 
 def test_sweeping_dead_timers_keeps_the_living_and_simpys_events():
