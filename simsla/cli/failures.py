@@ -15,6 +15,8 @@ from typing import Final
 
 import typer
 
+import simsla
+
 OBJECTIVE_MISSED: Final = 1
 BAD_USAGE: Final = 2
 SIMULATION_FAILED: Final = 3
@@ -27,7 +29,7 @@ FAILURES: Final = (
     "130 interrupted."
 )
 
-FRAME: Final = re.compile(r'File "(.+?)", line (\d+), in (.+)')
+FRAME: Final = re.compile(r'File "([^<].*?)", line (\d+)(?:, in (.+))?')
 
 
 class FolderError(Exception):
@@ -83,22 +85,18 @@ def is_refusal(error: Exception) -> bool:
 
 
 def where(error: BaseException) -> str:
-    """The innermost line of the user's own code or, where there is none, of any."""
-    remote = error.__cause__
-    if type(remote).__name__ == "_RemoteTraceback":  # joblib's, of an error in a worker process
-        text = str(remote)
-    else:
-        text = "".join(traceback.format_tb(error.__traceback__))
-    frames = FRAME.findall(text)
-    installed = (
-        str(Path(__file__).parents[1]),
-        *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
-    )
-    own = [frame for frame in frames if not frame[0].startswith(installed)]
-    if not frames:
-        return ""
-    file, line, function = (own or frames)[-1]
-    return f"\n  at {file}, line {line}, in {function}"
+    """The last line of the user's own code or, where there is none, of simsla's.
+
+    Read from the text of the traceback, since that is all a worker process sends of its errors.
+    """
+    package = str(Path(simsla.__file__).parent)
+    installed = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+    frames = FRAME.findall("".join(traceback.format_exception(error)))
+    of_simsla = [frame for frame in frames if frame[0].startswith(package)]
+    own = [frame for frame in frames if not frame[0].startswith((package, *installed))]
+    for file, line, function in (own or of_simsla)[-1:]:
+        return f"\n  at {file}, line {line}" + (f", in {function}" if function else "")
+    return ""
 
 
 def end_workers() -> None:

@@ -95,6 +95,7 @@ def plot_availability_curve(
             textcoords="offset points",
             ha="right",
             fontsize="small",
+            annotation_clip=True,
             zorder=4,
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
         )

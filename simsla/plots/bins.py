@@ -43,7 +43,7 @@ class Bins:
         span = end_s - start_s
         wanted = min(max(events / ENOUGH_FOR_P99, FEWEST_BINS), MOST_BINS)
         width = next((width for width in WIDTHS_S if width >= span / wanted), span)
-        unit, unit_s = next(((u, s) for u, s in UNITS if span >= 3 * s), ("s", 1.0))
+        unit, unit_s = next(((u, s) for u, s in UNITS if span >= 2 * s), ("s", 1.0))
         return cls(start_s, end_s, width, unit, unit_s)
 
     @property

@@ -61,6 +61,8 @@ def plot_latency(
             "color": SERIES[i % len(SERIES)],
             "linestyle": LINE_STYLES[i // len(SERIES) % len(LINE_STYLES)],
             "label": name or None,
+            # Between two values, the share slower is that of the greater one.
+            "drawstyle": "steps-pre",
             **line,
         }
         (drawn,) = ax.plot(slower_than, share, **look)

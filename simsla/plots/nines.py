@@ -80,7 +80,8 @@ class NinesLocator(Locator):
                 return ticks
         # Within a third of a nine the scale is nearly linear.
         even = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
-        return [float(tick) for tick in even if vmin <= tick <= vmax]
+        slack = 1e-9 * (vmax - vmin)
+        return [float(tick) for tick in even if vmin - slack <= tick <= vmax + slack]
 
 
 class PercentFormatter(Formatter):

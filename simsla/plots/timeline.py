@@ -62,8 +62,8 @@ def plot_timeline(result: Result, *, replication: int = 0, ax: Axes | None = Non
 
     Three panels share the time axis: availability of the requests that arrived in each bin, with the number
     that failed; the p99 of those answered; the share of answers that each deployment gave. Fault episodes are
-    shaded through all panels and named in a strip above them. Bins are wide enough for a p99, where there are the requests for it.
-    This is a record of one replication and no estimate: there are no intervals.
+    shaded through all panels and named in a strip above them. Bins are wide enough for a p99, where there
+    are the requests for it. This is a record of one replication and no estimate: there are no intervals.
 
     Returns the three axes, from the top. `ax`, where given, is replaced by them. Raises RuntimeError where
     logs were not kept, ValueError for a replication that was not run.
@@ -88,7 +88,7 @@ def plot_timeline(result: Result, *, replication: int = 0, ax: Axes | None = Non
     shade(panels[2], lanes, over=True)
     draw_strip(strip, lanes)
     strip.set_title(
-        f"{result.scenario.name}: {result.policy}, replication {replication} of 0 to {result.replications - 1}, "
+        f"{result.scenario.name}: {result.policy}, replication {replication} (of {result.replications}), "
         f"bins of {format_duration(bins.width_s)}",
         fontsize="medium",
     )

@@ -21,6 +21,9 @@ FloatArray = npt.NDArray[np.float64]
 # in its long-run state and not just after an episode.
 _CYCLES_BEFORE_START: Final = 50
 
+# A share of repairs beyond which longer ones are neglected at time 0.
+_LONGEST_REPAIR: Final = 0.9999
+
 # Fixed, because the rounding of a cumulative sum depends on where it begins: a longer run must meet the
 # very same episodes first.
 _EPISODES_PER_CHUNK: Final = 1024
@@ -95,7 +98,11 @@ def _renewals(
     waits = Stream(seed, replication, *names, "between").generator()
     repairs = Stream(seed, replication, *names, "repair").generator()
     cycle_s = between.mean() + (fault.repair.mean() if alternating else 0.0)
-    at = -(_CYCLES_BEFORE_START + float(Stream(seed, replication, *names, "phase").uniforms(1)[0])) * cycle_s
+    before_s = _CYCLES_BEFORE_START * cycle_s
+    if not alternating:
+        # Episodes may last many gaps: those that still last at time 0 must have had the time to begin.
+        before_s = max(before_s, fault.repair.quantile(_LONGEST_REPAIR))
+    at = -before_s - float(Stream(seed, replication, *names, "phase").uniforms(1)[0]) * cycle_s
     starts, ends = [], []
     while at < until_s:
         wait = between.ppf(waits.random(_EPISODES_PER_CHUNK))

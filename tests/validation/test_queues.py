@@ -1,0 +1,86 @@
+"""Queues against closed forms (validation.md): the truth lies in the reported interval, and it is narrow."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from validation.queueing import across, contains, queue, run
+
+EXPONENTIAL = {"kind": "exponential", "mean": 1}
+
+
+def waits(result):
+    """The measured waits of each replication."""
+    return [frame["queued_s"].to_numpy() for _, frame in result.attempts.groupby("replication")]
+
+
+def check(result, *, p_wait, mean_wait, p99_sojourn, width):
+    waited = waits(result)
+    contains(across([(wait > 1e-9).mean() for wait in waited]), p_wait, within=width)
+    contains(across([wait.mean() for wait in waited]), mean_wait, within=3 * width)
+    contains(result.metrics["latency_mean_s"], mean_wait + 1, within=3 * width)
+    if p99_sojourn is not None:
+        contains(result.latency(0.99), p99_sojourn, within=3 * width)
+
+
+def test_mm8():
+    """rho .8: P(wait) .457645 within 2 %, mean wait .286028 within 6 %, p99 sojourn 5.1522 within 6 %."""
+    result = run(queue(8, 6.4, EXPONENTIAL, customers=8000), replications=16, seed=11)
+    check(result, p_wait=0.457645, mean_wait=0.286028, p99_sojourn=5.1522, width=0.02)
+
+
+def test_mm1():
+    """rho .8: P(wait) .8 within 3 %, mean wait 4 and p99 sojourn 23.03 within 9 %."""
+    result = run(queue(1, 0.8, EXPONENTIAL, customers=10_000), replications=20, seed=12)
+    check(result, p_wait=0.8, mean_wait=4.0, p99_sojourn=23.03, width=0.03)
+
+
+@pytest.mark.parametrize(
+    ("service", "mean_wait"),
+    [(1.0, 2.0), ({"kind": "lognormal", "mean": 1, "sigma": 1}, 5.4366)],
+    ids=["deterministic", "lognormal"],
+)
+def test_mg1(service, mean_wait):
+    """Pollaczek-Khinchine, rho .8: P(wait) .8 within 3 %, mean wait within 12 %."""
+    result = run(queue(1, 0.8, service, customers=15_000), replications=20, seed=13)
+    waited = waits(result)
+    contains(across([(wait > 1e-9).mean() for wait in waited]), 0.8, within=0.03)
+    contains(across([wait.mean() for wait in waited]), mean_wait, within=0.12)
+
+
+def test_erlang_b():
+    """Eight slots, no queue, 6.4 erlangs: blocked .144394, within 2 %; any distribution of service will do."""
+    for service in (EXPONENTIAL, {"kind": "lognormal", "mean": 1, "sigma": 1}):
+        result = run(queue(8, 6.4, service, customers=8000, queue_limit=0), replications=16, seed=14)
+        contains(result.metrics["error_share"], 0.144394, within=0.02)
+        assert set(result.attempts["outcome"]) == {"ok", "rate_limited"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("servers", "rho", "p_wait", "mean_wait", "p99_sojourn"),
+    [
+        (1, 0.8, 0.8, 4, 23.03),
+        (2, 0.8, 0.7111, 1.7778, 11.94),
+        (8, 0.8, 0.457645, 0.286028, 5.1522),
+        (8, 0.95, 0.844169, 2.11042, 12.366),
+    ],
+)
+def test_mmc_long(servers, rho, p_wait, mean_wait, p99_sojourn):
+    """P(wait) within 1 %, means and quantiles within 5 %."""
+    spec = queue(servers, servers * rho, EXPONENTIAL, customers=150_000)
+    result = run(spec, replications=20, seed=21, n_jobs=2)
+    waited = waits(result)
+    contains(across([(wait > 1e-9).mean() for wait in waited]), p_wait, within=0.01)
+    contains(across([wait.mean() for wait in waited]), mean_wait, within=0.05)
+    contains(result.latency(0.99), p99_sojourn, within=0.05)
+
+
+@pytest.mark.slow
+def test_mg1_long():
+    """The lognormal service of validation.md, mean wait within 4 %."""
+    spec = queue(1, 0.8, {"kind": "lognormal", "mu": -0.5, "sigma": 1}, customers=150_000)
+    result = run(spec, replications=20, seed=22, n_jobs=2)
+    mean_wait = 0.8 * (1 + (math.e - 1)) / (2 * 0.2)
+    contains(across([wait.mean() for wait in waits(result)]), mean_wait, within=0.04)
