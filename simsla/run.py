@@ -243,7 +243,8 @@ class Result:
                 frame = requests[measured]
             else:
                 attempts = run.log.attempts_frame()
-                nobody = (attempts["request"] < 0) & (attempts["start_s"] >= run.start_s)
+                begins = attempts["start_s"]
+                nobody = (attempts["request"] < 0) & (begins >= run.start_s) & (begins < run.end_s)
                 frame = attempts[attempts["request"].isin(requests["request"][measured]) | nobody]
             frame.insert(0, "replication", run.replication)
             frames.append(frame)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsla.analysis.drift import drift
+from simsla.analysis.estimate import percent
 from simsla.analysis.poststratify import ENOUGH_SPELLS
 from simsla.analysis.warnings import (
     FewEpisodesWarning,
@@ -64,7 +65,7 @@ def few_episodes(metrics: Metrics) -> str:
     weak = metrics.strata.weak_states(*counts)
     if not weak:
         return ""
-    weighted = Estimate(1 - metrics.strata.weighted_share(*counts), nan, nan, n, unit="share")
+    weighted = percent(1 - metrics.strata.weighted_share(*counts), 3)
     told = ", ".join(
         f"{name} ({100 * share:.2g} % of time, met {met} time{'' if met == 1 else 's'})"
         for name, share, met in weak[:3]
@@ -75,5 +76,5 @@ def few_episodes(metrics: Metrics) -> str:
         f"fewer than {ENOUGH_SPELLS} times could account for much of the unavailability: {told}{more}. "
         "A plain t interval would be too short; those of shares and quantiles are post-stratified by "
         "environment state, those of ratios such as cost are plain. With the states that were met weighed by "
-        f"their long-run shares of time, availability is {weighted:.4g} %."
+        f"their long-run shares of time, availability is {weighted} %."
     )

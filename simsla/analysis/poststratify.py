@@ -21,6 +21,9 @@ given the state S; the long-run share is the sum of pi_S u_S.
   ends (Zou and Donner 2008); unmet states add up without that mercy.
 
 The pooled ratio stays the value: the interval is widened to hold it where it does not.
+
+Assumed: arrivals do not depend on the environment, and a state acts through what a router remembers. Where
+failures build up over hours of one episode (a backlog), few episodes are covered no better than by t.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import typer
 
 import simsla
 from simsla.cli.failures import FAILURES, OBJECTIVE_MISSED, answered_failures, noted_warnings
+from simsla.cli.workers import deaf_to_interrupts, processes
 
 app = typer.Typer(
     name="simsla",
@@ -108,7 +109,11 @@ def run(
         loaded = Scenario.load(scenario)
         if trace is not None:
             loaded = loaded.with_trace(trace)
-        changes: dict[str, Any] = {"horizon": horizon, "warmup": warmup, "replications": replications}
+        changes: dict[str, Any] = {
+            "horizon": number_or_text(horizon),
+            "warmup": number_or_text(warmup),
+            "replications": replications,
+        }
         changes = {path: value for path, value in changes.items() if value is not None}
         if policy is not None:
             changes["routing"] = {"policy": policy}
@@ -120,13 +125,14 @@ def run(
             folder.claim(out)
         if isinstance(loaded.routing, str):
             import_from_current_folder()
-        result = simulate(
-            loaded,
-            seed=seed,
-            n_jobs=jobs or processes(loaded.replications),
-            keep_logs=out is not None,
-            progress=False if quiet else None,
-        )
+        with deaf_to_interrupts():
+            result = simulate(
+                loaded,
+                seed=seed,
+                n_jobs=jobs or processes(loaded.replications),
+                keep_logs=out is not None,
+                progress=False if quiet else None,
+            )
         data = result.to_dict()
         if out is not None:
             folder.write(out, result, data)
@@ -159,11 +165,12 @@ def schema(show_traceback: Traceback = False) -> None:
         typer.echo(json.dumps(Scenario.json_schema(), indent=2))
 
 
-def processes(replications: int) -> int:
-    """As many as there are cores that this process may use, but none without a replication."""
-    import joblib
-
-    return min(replications, int(joblib.cpu_count()))
+def number_or_text(value: str | None) -> float | str | None:
+    """What YAML would make of it: `3600` is a number of seconds, `1h` is text."""
+    try:
+        return value if value is None else float(value)
+    except ValueError:
+        return value
 
 
 def import_from_current_folder() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from typing import Final
 import typer
 
 import simsla
+from simsla.cli.workers import end_workers
 
 OBJECTIVE_MISSED: Final = 1
 BAD_USAGE: Final = 2
@@ -48,6 +50,7 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
     except KeyboardInterrupt:
+        silence()
         end_workers()
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -59,6 +62,13 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
             raise typer.Exit(BAD_USAGE) from None
         typer.echo(f"the simulation failed: {type(error).__name__}: {error}{where(error)}", err=True)
         raise typer.Exit(SIMULATION_FAILED) from None
+
+
+def silence() -> None:
+    """Asyncio and the interpreter report in several ways what an interrupt met half done; none is news."""
+    logging.disable()
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _: None
 
 
 @contextlib.contextmanager
@@ -97,11 +107,3 @@ def where(error: BaseException) -> str:
     for file, line, function in (own or of_simsla)[-1:]:
         return f"\n  at {file}, line {line}" + (f", in {function}" if function else "")
     return ""
-
-
-def end_workers() -> None:
-    """Kill joblib's processes, where any were started, rather than wait for what they are doing."""
-    if "joblib.externals.loky" in sys.modules:
-        from joblib.externals.loky import get_reusable_executor
-
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)

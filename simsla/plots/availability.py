@@ -82,7 +82,10 @@ def plot_availability_curve(
 
     results = [result for _, result in points]
     objectives = dict.fromkeys(
-        (o.name, o.target) for r in results for o in r.scenario.objectives if o.metric == "availability"
+        (o.name, o.target)
+        for result in results
+        for o in result.scenario.objectives
+        if o.metric == "availability" and o.request_class is None
     )
     ax.set_ylim(*limits(results, [target for _, target in objectives]))
     for name, target in objectives:

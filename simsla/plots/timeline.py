@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.gridspec import GridSpec, SubplotSpec
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -30,7 +30,8 @@ MOST_NAMED: Final = len(SERIES) - 1
 
 PANEL_HEIGHTS: Final = (1.3, 1.0, 1.3)
 
-LANE_HEIGHT: Final = 0.11
+LANE_IN: Final = 0.2
+"""Inches: a line of small text."""
 
 GOOD: Final = [OUTCOMES.index(name) for name in GOOD_OUTCOMES]
 
@@ -108,13 +109,15 @@ def the_run(result: Result, replication: int) -> Replication:
 
 def divide(ax: Axes | None, lanes: int) -> tuple[Axes, npt.NDArray[Any]]:
     """A strip of so many lanes and three panels, in place of `ax` or in a new figure."""
-    heights = (LANE_HEIGHT * lanes, *PANEL_HEIGHTS)
-    where: GridSpec | SubplotSpec | None
+    strip_in = LANE_IN * lanes
+    where: SubplotSpec | None
     if ax is None:
-        figure: Any = plt.figure(figsize=(9.0, 6.4 + 0.2 * lanes), layout="constrained")
+        figure: Any = plt.figure(figsize=(9.0, 6.2 + strip_in), layout="constrained")
+        heights = heights_of(strip_in, 6.0 + strip_in)
         rows: Any = figure.add_gridspec(4, 1, height_ratios=heights)
     else:
         figure = ax.get_figure()
+        heights = heights_of(strip_in, ax.get_window_extent().height / figure.dpi)
         where = ax.get_subplotspec()
         if where is None:
             place = ax.get_position()
@@ -128,6 +131,12 @@ def divide(ax: Axes | None, lanes: int) -> tuple[Axes, npt.NDArray[Any]]:
     for upper in (strip, first, second):
         upper.tick_params(labelbottom=False)
     return strip, np.array([first, second, last], dtype=object)
+
+
+def heights_of(strip_in: float, total_in: float) -> tuple[float, ...]:
+    """How the strip and the panels share the height: the panels keep half of it, whatever the strip needs."""
+    strip_in = min(strip_in, total_in / 2)
+    return (strip_in, *(part / sum(PANEL_HEIGHTS) * (total_in - strip_in) for part in PANEL_HEIGHTS))
 
 
 # The panels

@@ -76,4 +76,4 @@ def test_no_share_is_shown_as_0_or_100_that_is_not_and_order_is_kept(ends):
     for exact, number in zip((value, low, high), shown, strict=True):
         if 1e-12 < exact < 1 - 1e-12:
             assert 0 < number < 100
-        assert number == pytest.approx(100 * exact, abs=100 * (high - low) or 1)
+        assert number == pytest.approx(100 * exact, abs=max(100 * (high - low), 1e-11) if low < high else 1)

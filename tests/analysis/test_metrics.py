@@ -252,6 +252,7 @@ def test_few_episodes_warn_with_numbers_and_widen_the_interval():
     message = caught(summaries, law=LAW, stationary=False)[FewEpisodesWarning]
     assert "spells of faults met in 4 replications: 1" in message
     assert "provider (2 % of time, met 1 time)" in message
+    assert "availability is 98.000 %" in message
     with_law = Metrics(summaries, LAW).estimate("availability")
     plain = Metrics(summaries).estimate("availability")
     assert with_law.value == plain.value

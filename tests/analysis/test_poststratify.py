@@ -73,6 +73,15 @@ def test_states_expected_less_than_once_are_one_stratum():
     )
 
 
+def test_weighted_share_by_hand():
+    strata = PostStratification(
+        [cells_of((QUIET, -1, DAY), (DOWN, 0, 100)), cells_of((QUIET, -1, DAY))], law_of([0.9, 0.1], [1, 1])
+    )
+    assert strata.weighted_share(of(1, 25, 3), of(1000, 50, 1000)) == pytest.approx(0.9 * 0.002 + 0.1 * 0.5)
+    # Without a request while the fault lasts there is only the quiet state to go by.
+    assert strata.weighted_share(of(1, 0, 3), of(1000, 0, 1000)) == pytest.approx(0.002)
+
+
 def test_one_replication_has_no_interval():
     strata = PostStratification([cells_of((QUIET, -1, DAY), (DOWN, 0, 60))], law_of([0.98, 0.02], [1, 1]))
     interval = strata.interval(of(1, 1), of(10, 10))

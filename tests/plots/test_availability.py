@@ -158,6 +158,13 @@ def test_objectives_are_labelled_lines_inside_the_limits(study):
     assert ax.get_ylim()[0] < 0.9995 < ax.get_ylim()[1]
 
 
+def test_the_objective_of_one_request_class_is_not_one_of_all(scenario):
+    own = {"name": "chat", "metric": "availability", "request_class": "chat", "target": 0.9}
+    study = sweep(scenario.with_values({"objectives": [own]}), {SEVERITY: [0.5, 1.0]})
+
+    assert not plot_availability_curve(study).texts
+
+
 def test_durations_stand_at_their_seconds_in_their_own_words(scenario):
     path = "components.acme.faults.0.schedule.0.duration"
     study = sweep(scenario, {path: ["30s", "5min", "1h"]})

@@ -29,7 +29,9 @@ def test_a_recorder_of_ones_own_is_told_everything_in_order():
     recorder = Told()
     run = run_one(varied(60), naive, recorder=recorder)
     columns = run_one(varied(60), naive)
-    kinds = {kind: [row[1:] for row in recorder.told if row[0] == kind] for kind in ("open", "attempt", "close")}
+    kinds = {
+        kind: [row[1:] for row in recorder.told if row[0] == kind] for kind in ("open", "attempt", "close")
+    }
     assert len(kinds["open"]) == len(kinds["close"]) == len(columns.requests["request"])
     assert len(kinds["attempt"]) == len(columns.attempts["request"])
     # The logs of the result stay empty.
@@ -71,7 +73,19 @@ def test_columns_keep_more_rows_than_a_block_holds():
 def test_columns_hold_what_a_long_run_brings():
     recorder = ColumnRecorder()
     recorder.attempt(
-        2**40, 3, 100_000, 2, 1e9, 0.0, float("nan"), 1e9 + 1, ATTEMPT_OUTCOMES.index("cancelled"), 2_000_000, 0, 1.5, True
+        2**40,
+        3,
+        100_000,
+        2,
+        1e9,
+        0.0,
+        float("nan"),
+        1e9 + 1,
+        ATTEMPT_OUTCOMES.index("cancelled"),
+        2_000_000,
+        0,
+        1.5,
+        True,
     )
     attempts = recorder.log(("chat",), ("a", "b", "c", "d")).attempts
     assert attempts["request"].tolist() == [2**40]
@@ -95,7 +109,9 @@ def test_frames_have_names_in_place_of_codes():
 
 
 def test_the_relation_of_retries_is_derived_from_their_times():
-    run = run_one(scenario({"a": deployment(errors={500: 1}), "b": deployment()}, {"chat": traffic(1)}), naive)
+    run = run_one(
+        scenario({"a": deployment(errors={500: 1}), "b": deployment()}, {"chat": traffic(1)}), naive
+    )
     frame = run.log.attempts_frame().sort_values("start_s")
     assert set(frame["relation"][frame["deployment"] == "a"]) == {"first"}
     assert set(frame["relation"][frame["deployment"] == "b"]) == {"retry"}

@@ -48,7 +48,10 @@ def scenario(
     )
 
 
-VARIED = {"first_token": {"kind": "lognormal", "mean": 0.3, "sigma": 0.6}, "per_token": {"kind": "exponential", "mean": 0.01}}
+VARIED = {
+    "first_token": {"kind": "lognormal", "mean": 0.3, "sigma": 0.6},
+    "per_token": {"kind": "exponential", "mean": 0.01},
+}
 
 ERRORS = {429: 0.05, 500: 0.05, 503: 0.05, "connect": 0.05}
 """A fifth of the attempts fail."""

@@ -53,9 +53,7 @@ def same_draws(one, other, *, least):
 
 def test_more_retries_move_no_draw():
     world = varied(routing=RETRIES)
-    one, three = (
-        run_one(world.with_values({"routing.retry.max_attempts": most}), seed=3) for most in (1, 3)
-    )
+    one, three = (run_one(world.with_values({"routing.retry.max_attempts": most}), seed=3) for most in (1, 3))
     pd.testing.assert_frame_equal(arrivals(one), arrivals(three), check_exact=True)
     same_environment(one, three)
     shared = same_draws(one, three, least=1000)

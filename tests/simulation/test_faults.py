@@ -144,7 +144,9 @@ def test_slowdowns_multiply():
 
 
 def test_a_fault_and_the_deployments_own_errors_add_up():
-    world = with_fault(scheduled("brownout", START, END - START, severity=0.5), errors={500: 0.2, "connect": 0.1})
+    world = with_fault(
+        scheduled("brownout", START, END - START, severity=0.5), errors={500: 0.2, "connect": 0.1}
+    )
     frame = attempts(world)
     hit = frame[(frame["deployment"] == "hit") & frame["inside"]]
     for outcome, share in (("connect", 0.1), ("unavailable", 0.9 * 0.5), ("server_error", 0.9 * 0.5 * 0.2)):

@@ -16,7 +16,14 @@ from simulation.scenarios import deployment, scenario, traffic, varied
 import simsla
 from simsla.analysis import SimslaWarning
 from simsla.routing import Request, RoutingPolicy, Timeouts
-from simsla.simulation import BlockingPolicyError, PolicyError, PolicyFactoryError, name_of, resolve_policy, run_one
+from simsla.simulation import (
+    BlockingPolicyError,
+    PolicyError,
+    PolicyFactoryError,
+    name_of,
+    resolve_policy,
+    run_one,
+)
 
 
 class AsObject:
@@ -107,7 +114,9 @@ def test_nothing_in_the_simulator_mentions_the_built_in_router():
     files = [*(package / "simulation").glob("*.py"), *(package / "world").glob("*.py"), package / "run.py"]
     assert len(files) > 8
     for file in files:
-        assert not re.search(r"\bRouter\b|simsla\.routing\.router", file.read_text(encoding="utf-8")), file.name
+        assert not re.search(r"\bRouter\b|simsla\.routing\.router", file.read_text(encoding="utf-8")), (
+            file.name
+        )
 
 
 # Refusals
@@ -146,7 +155,9 @@ def test_a_factory_that_returns_no_handle_is_refused_by_name():
 
 
 def test_what_a_factory_raises_ends_the_run():
-    with pytest.raises(PolicyFactoryError, match=r"broken_policies:failing.*no configuration found") as caught:
+    with pytest.raises(
+        PolicyFactoryError, match=r"broken_policies:failing.*no configuration found"
+    ) as caught:
         run_one(scenario(), broken_policies.failing)
     assert isinstance(caught.value.__cause__, LookupError)
     # Nothing is left running: the next run begins afresh.
@@ -168,7 +179,13 @@ def test_a_request_shows_what_a_client_would_send():
         None,
         {
             "chat": traffic(
-                tier="premium", complexity=0.25, deadline=30, priority=3, stream=True, max_tokens=77, region="eu"
+                tier="premium",
+                complexity=0.25,
+                deadline=30,
+                priority=3,
+                stream=True,
+                max_tokens=77,
+                region="eu",
             )
         },
         regions={"eu": {}},
@@ -237,7 +254,10 @@ def test_a_plain_request_is_credited_by_its_id():
 
 def test_a_plain_request_meets_the_luck_of_the_request():
     world = varied(60)
-    own, copied = (run_one(world, policy) for policy in (naive_once, crediting(lambda r: Request(r.id, prompt_tokens=r.prompt_tokens))))
+    own, copied = (
+        run_one(world, policy)
+        for policy in (naive_once, crediting(lambda r: Request(r.id, prompt_tokens=r.prompt_tokens)))
+    )
     assert digest(own) == digest(copied)
 
 
@@ -293,7 +313,9 @@ def test_calls_of_other_purposes_move_no_draw_of_the_answer():
     def classifying(transport):
         async def handle(request):
             await transport.send(
-                request.derive(purpose="classify", max_tokens=1), transport.deployments[0], timeouts=Timeouts()
+                request.derive(purpose="classify", max_tokens=1),
+                transport.deployments[0],
+                timeouts=Timeouts(),
             )
             return await transport.send(request, transport.deployments[0], timeouts=Timeouts())
 
@@ -303,7 +325,10 @@ def test_calls_of_other_purposes_move_no_draw_of_the_answer():
     with_call, without = run_one(world, classifying), run_one(world, naive_once)
     first = with_call.log.attempts_frame()
     took = {}
-    for name, frame in (("with", first[first["purpose"] == "answer"]), ("without", without.log.attempts_frame())):
+    for name, frame in (
+        ("with", first[first["purpose"] == "answer"]),
+        ("without", without.log.attempts_frame()),
+    ):
         assert set(frame["ordinal"]) == {0}
         took[name] = (frame["end_s"] - frame["start_s"]).set_axis(frame["request"]).sort_index()
     assert took["with"].to_numpy() == pytest.approx(took["without"].to_numpy())

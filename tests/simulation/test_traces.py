@@ -32,13 +32,15 @@ def test_a_small_trace_is_replayed_to_its_last_request(small):
     assert list(frame["prompt_tokens"]) == [374, 396, 879, 91]
     assert list(frame["output_tokens"]) == [44, 109, 55, 16]
     assert (frame["arrival_s"] < run.end_s).all()
-    assert (frame["end_s"] - frame["arrival_s"]).to_numpy() == pytest.approx(0.1 + 0.01 * frame["output_tokens"])
+    assert (frame["end_s"] - frame["arrival_s"]).to_numpy() == pytest.approx(
+        0.1 + 0.01 * frame["output_tokens"]
+    )
 
 
 def test_seeds_move_the_world_and_not_the_trace(small):
-    world = scenario(
-        {"a": deployment(latency={"total": {"kind": "exponential", "mean": 1}})}
-    ).with_trace(small)
+    world = scenario({"a": deployment(latency={"total": {"kind": "exponential", "mean": 1}})}).with_trace(
+        small
+    )
     frames = [
         run_one(world, patient, seed).log.requests_frame().sort_values("request", ignore_index=True)
         for seed in (1, 2)

@@ -1,8 +1,12 @@
-"""Queues built from public parts: a deployment with slots, one total latency, and a policy that just calls."""
+"""Queues built from public parts: a deployment with slots, a total latency, a policy that just calls."""
 
 from __future__ import annotations
 
+import math
 import warnings
+
+import numpy as np
+from scipy import stats
 
 import simsla
 from simsla.routing import Timeouts
@@ -18,7 +22,9 @@ def call_once(transport):
     return handle
 
 
-def queue(servers: int, rate: float, service, *, customers: float, queue_limit: int | None = None) -> Scenario:
+def queue(
+    servers: int, rate: float, service, *, customers: float, queue_limit: int | None = None
+) -> Scenario:
     """A queue for so many customers, after a warm-up of a fifth as many."""
     limits = {} if queue_limit is None else {"queue_limit": queue_limit}
     horizon = 1.2 * customers / rate
@@ -27,7 +33,12 @@ def queue(servers: int, rate: float, service, *, customers: float, queue_limit: 
             "horizon": horizon,
             "warmup": horizon / 6,
             "deployments": {
-                "a": {"model": "m", "latency": {"total": service}, "max_concurrency": servers, "error_latency": 0}
+                "a": {
+                    "model": "m",
+                    "latency": {"total": service},
+                    "max_concurrency": servers,
+                    "error_latency": 0,
+                }
                 | limits
             },
             "traffic": {
@@ -50,18 +61,13 @@ def run(scenario: Scenario, policy=call_once, **options) -> simsla.Result:
 
 
 def contains(estimate, truth: float, *, within: float) -> None:
-    """The truth lies in the interval, and the interval is narrow: its half-width is below `within` x truth."""
+    """The truth lies in the interval, whose half-width is below `within` x the truth."""
     assert estimate.ci_low <= truth <= estimate.ci_high, f"{truth} outside {estimate}"
     assert estimate.half_width < within * truth, f"{estimate} is too wide to say anything of {truth}"
 
 
 def across(values, unit=""):
     """A t interval of a statistic of each replication."""
-    import math
-
-    import numpy as np
-    from scipy import stats
-
     mean, n = float(np.mean(values)), len(values)
     half = stats.t.ppf(0.975, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return simsla.Estimate(mean, mean - half, mean + half, n, "t across replications", unit)

@@ -18,7 +18,9 @@ def test_a_draw_depends_on_its_address_alone():
 def test_addresses_do_not_overlap():
     streams = [
         Stream(seed, replication, *names)
-        for seed, replication, names in itertools.product((1, 2), (0, 1), (("a",), ("b",), ("a", "b"), ("ab",)))
+        for seed, replication, names in itertools.product(
+            (1, 2), (0, 1), (("a",), ("b",), ("a", "b"), ("ab",))
+        )
     ]
     addresses = itertools.product(streams, (0, 1), (0, 1))
     draws = [stream.uniforms(BLOCK, block, ordinal) for stream, block, ordinal in addresses]

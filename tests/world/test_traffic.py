@@ -46,7 +46,9 @@ def test_counts_have_the_mean_and_the_variance_of_a_poisson_distribution(length)
         at, _ = times(1.0, 0, 100_000)
         counts = np.bincount((at // length).astype(int), minlength=int(100_000 / length))
     else:
-        counts = np.array([len(times(1.0, 333.3, 333.3 + length, replication)[0]) for replication in range(800)])
+        counts = np.array(
+            [len(times(1.0, 333.3, 333.3 + length, replication)[0]) for replication in range(800)]
+        )
     n = len(counts)
     assert abs(counts.mean() - length) < 4 * np.sqrt(length / n)
     dispersion = counts.var(ddof=1) / counts.mean()
