@@ -1,4 +1,4 @@
-"""Will this LLM routing policy keep its SLA, at what tail latency, at what price?
+"""Whether an LLM routing policy will keep its SLA, at what tail latency, at what price.
 
 simsla executes the real asyncio router in virtual time, against a simulated world of regions, providers and
 models, and reports availability, latency tails and cost, each with an interval.

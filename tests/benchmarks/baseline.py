@@ -38,7 +38,7 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 
 
 def report(name: str, run: Callable[[], int], rounds: int = 5) -> None:
-    """Time `run`, which returns how many requests it did, in turn with plain SimPy; print the median ratio."""
+    """Time `run`, which returns how many requests it did, in turn with plain SimPy; print the ratio."""
     ratios, rates, plain_rates = [], [], []
     for _ in range(rounds):
         plain = CUSTOMERS / cpu_seconds(plain_simpy_mm8)
@@ -53,6 +53,8 @@ def report(name: str, run: Callable[[], int], rounds: int = 5) -> None:
         rates.append(done / elapsed)
         ratios.append(rates[-1] / plain)
     print(
-        f"{name}: {statistics.median(rates):,.0f}/s; plain SimPy M/M/8: {statistics.median(plain_rates):,.0f}/s; "
-        f"ratio {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}, {rounds} rounds)"
+        f"{name}: {statistics.median(rates):,.0f}/s; "
+        f"plain SimPy M/M/8: {statistics.median(plain_rates):,.0f}/s; "
+        f"ratio {statistics.median(ratios):.2f} "
+        f"(min {min(ratios):.2f}, max {max(ratios):.2f}, {rounds} rounds)"
     )
