@@ -293,8 +293,12 @@ class SimTransport:
         key = server.index if purpose == "answer" else (server.index, purpose)
         ordinal = whose.calls.get(key, 0)
         whose.calls[key] = ordinal + 1
-        luck = server.luck(whose.block, purpose, ordinal, place)
-        tokens = whose.block.output_tokens[place]
+        block = whose.block
+        if ordinal == 0 and purpose == "answer" and block.luck[server.index]:
+            luck = block.luck[server.index][0]  # nearly always, without a call
+        else:
+            luck = server.luck(block, purpose, ordinal, place)
+        tokens = block.output_tokens[place]
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:
             tokens = most

@@ -19,16 +19,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_there_are_two_commands_of_one_line_each():
-    commands = blocks("sh")
-    assert len(commands) == 2
-    for command in commands:
-        assert command.count("\n") == 1
-        assert "-m venv" in command
-    assert "simsla run playbook" in commands[0]
-    assert "pytest" in commands[1]
-
-
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[0][:40])
 def test_a_python_block_runs(code, tmp_path):
     script = tmp_path / "block.py"
