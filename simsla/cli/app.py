@@ -10,7 +10,7 @@ import typer
 
 import simsla
 from simsla.cli.failures import FAILURES, OBJECTIVE_MISSED, answered_failures, noted_warnings
-from simsla.cli.workers import deaf_to_interrupts, processes
+from simsla.cli.workers import processes, quiet_workers
 
 app = typer.Typer(
     name="simsla",
@@ -125,7 +125,7 @@ def run(
             folder.claim(out)
         if isinstance(loaded.routing, str):
             import_from_current_folder()
-        with deaf_to_interrupts():
+        with quiet_workers():
             result = simulate(
                 loaded,
                 seed=seed,

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import sysconfig
 import traceback
@@ -42,7 +43,8 @@ class FolderError(Exception):
 def answered_failures(show_traceback: bool) -> Iterator[None]:
     """End the command with a message and its exit code, whatever is raised."""
     try:
-        yield
+        with silent_interrupts():
+            yield
     except (typer.Exit, typer.BadParameter):
         raise
     except BrokenPipeError:
@@ -50,7 +52,7 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(PIPE_CLOSED) from None
     except KeyboardInterrupt:
-        silence()
+        silence()  # once more: the warnings' filters of before have been restored
         end_workers()
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -64,8 +66,27 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
         raise typer.Exit(SIMULATION_FAILED) from None
 
 
+@contextlib.contextmanager
+def silent_interrupts() -> Iterator[None]:
+    """From the very signal on, nothing is reported of what it met half done."""
+
+    def interrupt(*_: object) -> None:
+        silence()
+        raise KeyboardInterrupt
+
+    # A process that was started to ignore the signal goes on ignoring it.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def silence() -> None:
-    """Asyncio and the interpreter report in several ways what an interrupt met half done; none is news."""
+    """Asyncio and the interpreter tell in several ways of tasks that were left half done; none is news."""
     logging.disable()
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda _: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,13 +17,22 @@ def processes(replications: int) -> int:
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Ctrl-C goes to every process of the terminal: only this one answers, and ends the workers."""
+def quiet_workers() -> Iterator[None]:
+    """Leave what is said, and the answer to Ctrl-C, which reaches every process of a terminal, to this one."""
     import joblib
 
     ignore = (signal.SIGINT, signal.SIG_IGN)
-    with joblib.parallel_config(backend="loky", initializer=signal.signal, initargs=ignore):
-        yield
+    before = os.environ.get("PYTHONWARNINGS")
+    # joblib's tracker of resources warns of those that killed workers left, and then frees them.
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        with joblib.parallel_config(backend="loky", initializer=signal.signal, initargs=ignore):
+            yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def end_workers() -> None:

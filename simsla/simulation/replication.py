@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
 from simsla.simulation.harness import Failures, Harness
+from simsla.simulation.interrupts import interruptible
 from simsla.simulation.policies import Policy, handle_of, resolve_policy
 from simsla.virtualtime import SimEventLoop, running_loop_set_aside
 from simsla.world.environment import Environment
@@ -136,7 +137,7 @@ def _virtual_loop() -> Iterator[SimEventLoop]:
     gc.set_threshold(50_000, 20, 50)
     try:
         # In a notebook cell another loop is running in this thread.
-        with running_loop_set_aside():
+        with running_loop_set_aside(), interruptible(loop):
             yield loop
     finally:
         gc.set_threshold(*thresholds)

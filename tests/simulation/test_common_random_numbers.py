@@ -226,3 +226,11 @@ def test_many_calls_by_one_request_meet_the_same_luck_however_they_are_made():
     same_draws(first, second, least=len(first.attempts["request"]))
     took = draws(first)["took_s"]
     assert took.nunique() > 0.99 * len(took)
+
+
+def test_no_two_requests_share_their_luck():
+    """Numbers are drawn in blocks of 1,024: a request in a later block meets luck of its own."""
+    world = scenario({"a": deployment(latency=VARIED)}, {"chat": traffic(10)}, horizon=400)
+    frame = run_one(world, patient).log.attempts_frame()
+    assert len(frame) > 3 * 1024
+    assert (frame["end_s"] - frame["start_s"]).round(7).nunique() > 0.99 * len(frame)

@@ -113,6 +113,20 @@ def test_an_answer_after_failed_attempts_only_is_cached():
     assert len(run.attempts["request"]) == len(run.requests["request"])
 
 
+@pytest.mark.parametrize(("purpose", "outcome"), [("classify", "cached"), ("answer", "ok")])
+def test_only_attempts_at_the_answer_make_an_answer(purpose, outcome):
+    def classify_and_remember(transport):
+        async def handle(request):
+            await transport.send(request.derive(purpose=purpose), transport.deployments[0])
+            return "what was answered before"
+
+        return handle
+
+    run = run_one(scenario(), classify_and_remember)
+    assert outcomes(run) == {outcome}
+    assert set(run.requests["attempts"]) == {1}
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [

@@ -503,17 +503,26 @@ def test_a_cancelled_attempt_leaves_the_queue():
 
 def test_a_slot_that_comes_in_the_instant_of_a_cancellation_is_passed_on():
     async def script(transport, request):
-        deployment = transport.deployments[0]
-        tasks = [asyncio.ensure_future(transport.send(request, deployment, timeouts=NONE)) for _ in range(3)]
-        await tasks[0]
-        # The second has been given the slot and has not woken up yet.
-        tasks[1].cancel()
+        def send():
+            return transport.send(request, transport.deployments[0], timeouts=NONE)
+
+        async def send_and_cancel_the_next():
+            await send()
+            # The next in the queue has been given the slot and has not woken up yet.
+            tasks[1].cancel()
+
+        tasks = [asyncio.ensure_future(one) for one in (send_and_cancel_the_next(), send(), send())]
+        await asyncio.wait(tasks)
+        assert tasks[1].cancelled()
         begin = now()
-        await tasks[2]
+        await send()
         return now() - begin
 
-    took, _ = play(world(max_concurrency=1), script)
+    took, run = play(world(max_concurrency=1), script)
     assert took == pytest.approx(1.1)
+    frame = run.log.attempts_frame().sort_values("ordinal")
+    assert list(frame["outcome"]) == ["ok", "cancelled", "ok", "ok"]
+    assert list(frame["queued_s"]) == pytest.approx([0, 1.1, 1.1, 0])
 
 
 def test_streams_wait_for_slots_too():

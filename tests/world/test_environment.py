@@ -30,12 +30,14 @@ def covered(environment, start, end):
 
 
 CLUSTERED = {"kind": "weibull", "shape": 0.65, "scale": 100}
+VERY_CLUSTERED = {"kind": "weibull", "shape": 0.4, "scale": 100}
 LONG_TAILED = {"kind": "lognormal", "mean": 12, "sigma": 1.17}
 
 # For start to start with exponential gaps, repairs see an M/G/inf queue: it is up for exp(-E[R] / E[gap]).
 PROCESSES = [
     ("uptime", exp(90), exp(10), 0.1),
     ("uptime", CLUSTERED, LONG_TAILED, 12 / (12 + 100 * math.gamma(1 + 1 / 0.65))),
+    ("uptime", VERY_CLUSTERED, exp(30), 30 / (30 + 100 * math.gamma(1 + 1 / 0.4))),
     ("uptime", 30, 10, 0.25),
     ("gap", exp(100), exp(10), 1 - math.exp(-0.1)),
     ("gap", exp(20), LONG_TAILED, 1 - math.exp(-0.6)),
@@ -45,8 +47,8 @@ PROCESSES = [
 
 @pytest.mark.parametrize(("kind", "between", "repair", "share"), PROCESSES)
 def test_the_long_run_share_of_time_at_fault(kind, between, repair, share):
-    environment = draw_environment(drawn(kind, between, repair), 1, 0, 3e6)
-    assert covered(environment, 0, 3e6) == pytest.approx(share, rel=0.06)
+    environment = draw_environment(drawn(kind, between, repair), 2, 0, 1e7)
+    assert covered(environment, 0, 1e7) == pytest.approx(share, rel=0.06)
 
 
 def test_clustered_gaps_with_overlaps_united_cover_less_than_mean_over_mean():
