@@ -9,11 +9,36 @@ from typing import Any, Protocol, Self
 from simsla.routing.breaker import BreakerPolicy
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
+from simsla.routing.ranking_load import (
+    LeastOutstanding,
+    Ordered,
+    PeakEwma,
+    PowerOfD,
+    RoundRobin,
+    WeightedRandom,
+)
+from simsla.routing.ranking_measure import CostRanking, LatencyRanking, UsageRanking
+from simsla.routing.ranking_priority import P99Shift, PriorityRanking
 from simsla.routing.retry import RetryPolicy
 from simsla.routing.router import Router
 from simsla.routing.tiers import ComplexityCuts
 from simsla.routing.transport import Handler, Transport
 from simsla.routing.types import TIERS, Timeouts
+
+Selection = (
+    Ordered
+    | WeightedRandom
+    | RoundRobin
+    | LeastOutstanding
+    | PowerOfD
+    | PeakEwma
+    | LatencyRanking
+    | CostRanking
+    | UsageRanking
+    | PriorityRanking
+    | P99Shift
+)
+"""The order of equally good deployments, by ``kind``."""
 
 
 class Named(Protocol):
@@ -92,6 +117,11 @@ class RoutingPolicy(Section):
     """When to stop calling a deployment for a while; None: never."""
     regions: RegionPolicy = field(default=RegionPolicy())
     """How the region of a request counts."""
+    selection: Selection = field(default=Ordered())
+    """The order within a tier and, with affinity, within and outside the region."""
+    pre_call_checks: bool = setting(False)
+    """Pass over deployments whose context window the prompt plus ``max_tokens`` does not fit, where another
+    one fits. False as LiteLLM's ``enable_pre_call_checks``."""
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], path: str = "routing") -> Self:
@@ -118,6 +148,11 @@ class RoutingPolicy(Section):
                 if name not in known:
                     expected = f"a deployment: {', '.join(known) or 'there is none'}"
                     raise ConfigError(f"{path}.tiers.{tier}.{index}", name, expected, nearest(name, known))
+
+        for where, name in self.selection.named():
+            if name not in known:
+                expected = f"a deployment: {', '.join(known) or 'there is none'}"
+                raise ConfigError(f"{path}.selection.{where}", name, expected, nearest(name, known))
 
     def __call__(self, transport: Transport) -> Handler:
         """A Router for this transport, as ``handle(request)``."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Selector(Protocol):
     """Which deployments may answer a request, in the order of trying."""
 
-    def candidates(self, request: Request) -> Sequence[Candidate]:
+    def candidates(self, request: Request, now: float) -> Sequence[Candidate]:
         """Everything that may be tried, best first. Every request passes here: do all work beforehand."""
         ...
 

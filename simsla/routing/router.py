@@ -16,6 +16,7 @@ from simsla.routing.errors import (
 )
 from simsla.routing.notes import annotate
 from simsla.routing.protocols import Failure, Health, RetryRule, Selector
+from simsla.routing.ranking import PreCallSelector, RankedSelector, Watched
 from simsla.routing.selection import ChainSelector
 from simsla.routing.transport import Transport
 from simsla.routing.types import Reply, Request, Timeouts
@@ -42,7 +43,14 @@ class Router:
             deployment.name: None if breaker is None else breaker.build()
             for deployment in transport.deployments
         }
+        ranking = policy.selection.build(transport.deployments, transport.random)
+        if ranking is not None:
+            health = {name: Watched(inner, ranking, name) for name, inner in health.items()}
         self._selector: Selector = ChainSelector(policy, transport.deployments, health)
+        if ranking is not None:
+            self._selector = RankedSelector(self._selector, ranking, policy.regions.affinity)
+        if policy.pre_call_checks:
+            self._selector = PreCallSelector(self._selector)
         self._retry: RetryRule = policy.retry
         self._deadline_s = policy.deadline_s
         self._max_attempts = policy.max_attempts
@@ -69,7 +77,7 @@ class Router:
         if request.deadline is not None and request.deadline - now < left_s:
             left_s = request.deadline - now
         deadline = now + left_s
-        candidates = self._selector.candidates(request)
+        candidates = self._selector.candidates(request, now)
         index = 0
         tries = 0  # at this candidate
         delay_s = 0.0  # before this attempt
