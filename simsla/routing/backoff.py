@@ -1,7 +1,6 @@
 """Delays between attempts at one deployment: a section per formula, its ``kind`` the name of its origin.
 
-Here: the four of "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). In all of them retry 0 is the
-first one.
+Here: the four of "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). Retry 0 is the first one.
 """
 
 from __future__ import annotations

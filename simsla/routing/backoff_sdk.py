@@ -116,7 +116,7 @@ class BifrostBackoff(Section):
 
 @dataclass(frozen=True)
 class EnvoyBackoff(Section):
-    """U(0, min(base (2^(n+1) - 1), cap)), as Envoy: below 25, 75, 175 ms, then its cap of ten times the base."""
+    """U(0, min(base (2^(n+1) - 1), cap)), as Envoy: below 25, 75, 175 ms, then ten times the base."""
 
     kind = "envoy"
 
@@ -140,7 +140,7 @@ class EnvoyBackoff(Section):
 
 @dataclass(frozen=True)
 class AWSBackoff(Section):
-    """U(0, 1) min(base 2^n, cap), the standard mode of the AWS SDKs; Retry-After is clamped to [t, t + 5 s]."""
+    """U(0, 1) min(base 2^n, cap), as the AWS SDKs (standard); Retry-After is clamped to [t, t + 5 s]."""
 
     kind = "aws"
 

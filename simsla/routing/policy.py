@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from simsla.routing.breaker import BreakerPolicy
+from simsla.routing.budget import Budget
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
 from simsla.routing.ranking_load import (
@@ -113,6 +114,9 @@ class RoutingPolicy(Section):
     one deployment of each of three tiers."""
     retry: RetryPolicy = field(default=RetryPolicy())
     """When to try the same deployment again."""
+    retry_budget: Budget | None = field(default=None)
+    """How many attempts after their first all requests together may make, at whichever deployment; None: as
+    many as ``max_attempts`` allows each."""
     breaker: BreakerPolicy | None = field(default=BreakerPolicy())
     """When to stop calling a deployment for a while; None: never."""
     regions: RegionPolicy = field(default=RegionPolicy())

@@ -77,6 +77,30 @@ STOP: Final = Decision("stop")
 """No attempt can succeed anywhere: raise the error as it is."""
 
 
+class Lease(Protocol):
+    """One request's part in a retry budget.
+
+    After each failed attempt that is not the request's fault `failed` is called, then `retry` where another
+    attempt could follow; `close` exactly once, at the end.
+    """
+
+    def failed(self, now: float, error: AttemptError) -> None: ...
+
+    def retry(self, now: float, error: AttemptError) -> bool:
+        """Whether another attempt may follow ``error``; where it may, it is paid for."""
+        ...
+
+    def close(self, now: float, answered: bool) -> None: ...
+
+
+class RetryBudget(Protocol):
+    """How many further attempts all requests together may make."""
+
+    def open(self, now: float) -> Lease:
+        """The lease of a request that begins now."""
+        ...
+
+
 class RetryRule(Protocol):
     """What follows a failed attempt: the same deployment again after a delay, the next one, or the end."""
 
