@@ -7,13 +7,39 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from simsla.routing.breaker import BreakerPolicy
+from simsla.routing.budget import Budget
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
+from simsla.routing.ranking_load import (
+    LeastOutstanding,
+    Ordered,
+    PeakEwma,
+    PowerOfD,
+    RoundRobin,
+    WeightedRandom,
+)
+from simsla.routing.ranking_measure import CostRanking, LatencyRanking, UsageRanking
+from simsla.routing.ranking_priority import P99Shift, PriorityRanking
 from simsla.routing.retry import RetryPolicy
 from simsla.routing.router import Router
 from simsla.routing.tiers import ComplexityCuts
 from simsla.routing.transport import Handler, Transport
 from simsla.routing.types import TIERS, Timeouts
+
+Selection = (
+    Ordered
+    | WeightedRandom
+    | RoundRobin
+    | LeastOutstanding
+    | PowerOfD
+    | PeakEwma
+    | LatencyRanking
+    | CostRanking
+    | UsageRanking
+    | PriorityRanking
+    | P99Shift
+)
+"""The order of equally good deployments, by ``kind``."""
 
 
 class Named(Protocol):
@@ -88,10 +114,18 @@ class RoutingPolicy(Section):
     one deployment of each of three tiers."""
     retry: RetryPolicy = field(default=RetryPolicy())
     """When to try the same deployment again."""
+    retry_budget: Budget | None = field(default=None)
+    """How many attempts after their first all requests together may make, at whichever deployment; None: as
+    many as ``max_attempts`` allows each."""
     breaker: BreakerPolicy | None = field(default=BreakerPolicy())
     """When to stop calling a deployment for a while; None: never."""
     regions: RegionPolicy = field(default=RegionPolicy())
     """How the region of a request counts."""
+    selection: Selection = field(default=Ordered())
+    """The order within a tier and, with affinity, within and outside the region."""
+    pre_call_checks: bool = setting(False)
+    """Pass over deployments whose context window the prompt plus ``max_tokens`` does not fit, where another
+    one fits. False as LiteLLM's ``enable_pre_call_checks``."""
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], path: str = "routing") -> Self:
@@ -118,6 +152,11 @@ class RoutingPolicy(Section):
                 if name not in known:
                     expected = f"a deployment: {', '.join(known) or 'there is none'}"
                     raise ConfigError(f"{path}.tiers.{tier}.{index}", name, expected, nearest(name, known))
+
+        for where, name in self.selection.named():
+            if name not in known:
+                expected = f"a deployment: {', '.join(known) or 'there is none'}"
+                raise ConfigError(f"{path}.selection.{where}", name, expected, nearest(name, known))
 
     def __call__(self, transport: Transport) -> Handler:
         """A Router for this transport, as ``handle(request)``."""

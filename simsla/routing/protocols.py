@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Selector(Protocol):
     """Which deployments may answer a request, in the order of trying."""
 
-    def candidates(self, request: Request) -> Sequence[Candidate]:
+    def candidates(self, request: Request, now: float) -> Sequence[Candidate]:
         """Everything that may be tried, best first. Every request passes here: do all work beforehand."""
         ...
 
@@ -75,6 +75,30 @@ NEXT: Final = Decision("next")
 """Go to the next candidate at once."""
 STOP: Final = Decision("stop")
 """No attempt can succeed anywhere: raise the error as it is."""
+
+
+class Lease(Protocol):
+    """One request's part in a retry budget.
+
+    After each failed attempt that is not the request's fault `failed` is called, then `retry` where another
+    attempt could follow; `close` exactly once, at the end.
+    """
+
+    def failed(self, now: float, error: AttemptError) -> None: ...
+
+    def retry(self, now: float, error: AttemptError) -> bool:
+        """Whether another attempt may follow ``error``; where it may, it is paid for."""
+        ...
+
+    def close(self, now: float, answered: bool) -> None: ...
+
+
+class RetryBudget(Protocol):
+    """How many further attempts all requests together may make."""
+
+    def open(self, now: float) -> Lease:
+        """The lease of a request that begins now."""
+        ...
 
 
 class RetryRule(Protocol):

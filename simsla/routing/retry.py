@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from simsla.routing.backoff import FullJitter
-from simsla.routing.config import Section, setting
+from simsla.routing.backoff_sdk import AWSBackoff, Backoff, LiteLLMBackoff
+from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ContextLengthExceeded
 from simsla.routing.protocols import NEXT, STOP, Decision, Failure
 
@@ -24,6 +26,19 @@ RETRYABLE: Final = (
 
 
 @dataclass(frozen=True)
+class ErrorRetry(Section):
+    """What one kind of error changes in the retry policy; what is left out stays."""
+
+    max_attempts: int | None = setting(None, minimum=1)
+    """Attempts at one deployment, counted over all kinds, when the last one failed in this way. 1: never
+    retry."""
+    backoff: Backoff | None = field(default=None)
+    """The delay before a retry after such an error."""
+    retry_after_cap_s: float | None = setting(None, minimum=0.0, unit="s")
+    """Seconds; the longest Retry-After of such an error that is waited for."""
+
+
+@dataclass(frozen=True)
 class RetryPolicy(Section):
     """Retries at one deployment before the next one is tried."""
 
@@ -36,22 +51,38 @@ class RetryPolicy(Section):
     )
     """The kinds of error to retry on; any other goes to the next deployment at once. Not on "timeout" by
     default: it has cost the most time already, and what hangs once mostly hangs again."""
-    backoff: FullJitter = field(default=FullJitter())
+    backoff: Backoff = field(default=FullJitter())
     """The delay before each retry."""
     retry_after_cap_s: float = setting(5.0, minimum=0.0, unit="s")
     """Seconds; the longest Retry-After that is waited for. 5: a longer wait is better spent at the next
     deployment."""
+
+    per_error: Mapping[str, ErrorRetry] = setting(FrozenMapping(), keys=RETRYABLE)
+    """Kind of error -> what it changes. A kind named here is retried whether or not ``on_errors`` has it."""
 
     def decide(self, failure: Failure, rng: random.Random) -> Decision:
         """The rule itself; the same generator gives the same delays."""
         error = failure.error
         if error.blames_request:
             return NEXT if isinstance(error, ContextLengthExceeded) else STOP
-        if failure.tries >= self.max_attempts or error.kind not in self.on_errors:
+        max_attempts = self.max_attempts
+        backoff = self.backoff
+        retry_after_cap_s = self.retry_after_cap_s
+        special = self.per_error.get(error.kind)
+        if special is not None:
+            max_attempts = max_attempts if special.max_attempts is None else special.max_attempts
+            backoff = special.backoff or backoff
+            cap_s = special.retry_after_cap_s
+            retry_after_cap_s = retry_after_cap_s if cap_s is None else cap_s
+        elif error.kind not in self.on_errors:
             return NEXT
-        delay_s = self.backoff.delay_s(failure.tries - 1, failure.waited_s, rng)
-        if error.retry_after_s is not None:
-            if error.retry_after_s > self.retry_after_cap_s:
+        if failure.tries >= max_attempts:
+            return NEXT
+        hint_s = error.retry_after_s
+        delay_s = backoff.delay_s(failure.tries - 1, failure.waited_s, rng, error)
+        if hint_s is not None:
+            if hint_s > retry_after_cap_s:
                 return NEXT
-            delay_s = max(delay_s, error.retry_after_s)
+            if not isinstance(backoff, LiteLLMBackoff | AWSBackoff):
+                delay_s = max(delay_s, hint_s)
         return Decision("retry", delay_s)

@@ -15,7 +15,8 @@ from simsla.routing.errors import (
     RoutingError,
 )
 from simsla.routing.notes import annotate
-from simsla.routing.protocols import Failure, Health, RetryRule, Selector
+from simsla.routing.protocols import Failure, Health, RetryBudget, RetryRule, Selector
+from simsla.routing.ranking import PreCallSelector, RankedSelector, Watched
 from simsla.routing.selection import ChainSelector
 from simsla.routing.transport import Transport
 from simsla.routing.types import Reply, Request, Timeouts
@@ -42,8 +43,18 @@ class Router:
             deployment.name: None if breaker is None else breaker.build()
             for deployment in transport.deployments
         }
+        ranking = policy.selection.build(transport.deployments, transport.random)
+        if ranking is not None:
+            health = {name: Watched(inner, ranking, name) for name, inner in health.items()}
         self._selector: Selector = ChainSelector(policy, transport.deployments, health)
+        if ranking is not None:
+            self._selector = RankedSelector(self._selector, ranking, policy.regions.affinity)
+        if policy.pre_call_checks:
+            self._selector = PreCallSelector(self._selector)
         self._retry: RetryRule = policy.retry
+        self._budget: RetryBudget | None = (
+            None if policy.retry_budget is None else policy.retry_budget.build()
+        )
         self._deadline_s = policy.deadline_s
         self._max_attempts = policy.max_attempts
         self._send = transport.send
@@ -69,12 +80,14 @@ class Router:
         if request.deadline is not None and request.deadline - now < left_s:
             left_s = request.deadline - now
         deadline = now + left_s
-        candidates = self._selector.candidates(request)
+        candidates = self._selector.candidates(request, now)
         index = 0
         tries = 0  # at this candidate
         delay_s = 0.0  # before this attempt
         untried = False  # whether a candidate was passed over
         errors: list[AttemptError] = []
+        answered = False
+        lease = None if self._budget is None else self._budget.open(now)
         try:
             while index < len(candidates) and left_s >= SHORTEST_ATTEMPT_S:
                 candidate = candidates[index]
@@ -100,6 +113,8 @@ class Router:
                         hurried = bool(errors) and timeouts is not candidate.timeouts
                         _settle(health, ticket, now, error, hurried)
                     errors.append(error)
+                    if lease is not None and not error.blames_request:
+                        lease.failed(now, error)
                     tries += 1
                     decision = self._retry.decide(Failure(request, error, tries, delay_s, now), self._random)
                     if decision.action == "stop":
@@ -113,6 +128,14 @@ class Router:
                         index = 0
                         tries = 0
                         delay_s = 0.0
+                    if (
+                        lease is not None
+                        and index < len(candidates)
+                        and not error.blames_request
+                        and not lease.retry(now, error)
+                    ):
+                        untried = True
+                        break
                 except BaseException:
                     # Cancelled, or a mistake in the transport: no verdict on the deployment.
                     if health is not None:
@@ -121,6 +144,7 @@ class Router:
                 else:
                     if health is not None:
                         health.succeeded(ticket, self._time(), reply)
+                    answered = True
                     if errors or candidate.degraded:
                         annotate(reply, candidate, len(errors) + 1)
                     return reply
@@ -130,6 +154,8 @@ class Router:
                     left_s = deadline - now
             raise _verdict(errors, left_s, untried, request)
         finally:
+            if lease is not None:
+                lease.close(self._time(), answered)
             # Each error's traceback refers to this frame and the frame to the list: undo the cycle.
             errors.clear()
 

@@ -67,7 +67,7 @@ class ChainSelector:
         # A region where nothing is deployed; a request must not make the table grow.
         self._elsewhere = self._plans_in("")
 
-    def candidates(self, request: Request) -> Plan:
+    def candidates(self, request: Request, now: float) -> Plan:
         """The plan for the request's tier and region; raises `NoDeployment` for a tier that does not
         exist.
         """

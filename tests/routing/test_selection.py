@@ -31,7 +31,7 @@ def selector(deployments=WORLD, **settings):
 
 
 def order(select, **request):
-    return [each.deployment.name for each in select.candidates(Request(1, **request))]
+    return [each.deployment.name for each in select.candidates(Request(1, **request), 0.0)]
 
 
 def test_a_tier_is_followed_by_those_below_it():
@@ -79,21 +79,23 @@ def test_a_chain_may_be_given_and_names_nobody_twice():
 
 def test_an_answer_below_the_tier_asked_is_degraded_whichever_chain_names_it():
     select = selector(tiers={"premium": ["p-eu", "s-us"]})
-    marks = {each.deployment.name: each.degraded for each in select.candidates(Request(1, tier="premium"))}
+    marks = {
+        each.deployment.name: each.degraded for each in select.candidates(Request(1, tier="premium"), 0.0)
+    }
     assert marks == {"p-eu": False, "s-us": True, "s-eu": True, "e-us": True}
 
 
 def test_a_tier_that_nothing_serves_is_served_from_above_and_else_from_below():
     standard = [deployment("s")]
     assert [order(selector(standard), tier=tier) for tier in TIERS] == [["s"], ["s"], ["s"]]
-    assert not selector(standard).candidates(Request(1, tier="economy"))[0].degraded
-    assert selector(standard).candidates(Request(1, tier="premium"))[0].degraded
+    assert not selector(standard).candidates(Request(1, tier="economy"), 0.0)[0].degraded
+    assert selector(standard).candidates(Request(1, tier="premium"), 0.0)[0].degraded
     assert order(selector(standard, degrade=False), tier="premium") == []
 
 
 def test_a_tier_that_does_not_exist_is_an_error_of_the_request():
     with pytest.raises(NoDeployment, match="gold"):
-        selector().candidates(Request(1, tier="gold"))
+        selector().candidates(Request(1, tier="gold"), 0.0)
 
 
 def test_an_unreachable_region_is_still_tried_before_a_weaker_tier():
@@ -108,7 +110,7 @@ def test_an_unreachable_region_is_still_tried_before_a_weaker_tier():
 
 def after(error, first, deployments=WORLD, **request):
     select = selector(deployments)
-    candidates = select.candidates(Request(1, **request))
+    candidates = select.candidates(Request(1, **request), 0.0)
     assert candidates[0].deployment.name == first
     return [each.deployment.name for each in select.after(error, candidates[0], candidates[1:])]
 
