@@ -18,7 +18,7 @@ def processes(replications: int) -> int:
 
 @contextlib.contextmanager
 def quiet_workers() -> Iterator[None]:
-    """Leave what is said, and the answer to Ctrl-C, which reaches every process of a terminal, to this one."""
+    """Leave the answer to Ctrl-C, which reaches every process of a terminal, and all messages to this one."""
     import joblib
 
     ignore = (signal.SIGINT, signal.SIG_IGN)
