@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simsla.records import OUTCOMES, Recorder
 from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
+from simsla.virtualtime.tasks import SimTask
 from simsla.world.requests import OpenRequest, SimRequest
 from simsla.world.streams import BLOCK
 from simsla.world.traffic import Block, ClassTraffic
@@ -162,8 +163,9 @@ class _Source:
             )
             self._open_request(number, self._code, now)
             self._open[number] = whose
-            whose.task = self._loop.create_task(
-                self._answer(request, whose), name=self._name, context=contextvars.Context()
+            # Not `create_task`: a task factory that a policy sets is for the policy's tasks.
+            whose.task = SimTask(
+                self._answer(request, whose), loop=self._loop, name=self._name, context=contextvars.Context()
             )
             self._oldest.append((now, whose))
             if self._watch is None:

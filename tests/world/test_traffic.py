@@ -130,15 +130,19 @@ def test_regions_have_their_weights():
 
 
 def test_classes_are_independent():
-    counts = []
+    counts, prompts = [], []
     for name in ("chat", "batch"):
-        at = [
-            block.arrival_s[place]
-            for block, places in source(1.0, name=name).blocks(0, 50_000)
+        it = source(1.0, name=name, prompt_tokens=exp(5000))
+        found = [
+            (block.arrival_s[place], block.prompt_tokens[place])
+            for block, places in it.blocks(0, 50_000)
             for place in places
         ]
-        counts.append(np.bincount((np.array(at) // 10).astype(int), minlength=5000))
+        at, lengths = np.array(found).T
+        counts.append(np.bincount((at // 10).astype(int), minlength=5000))
+        prompts.append(lengths[:45_000])
     assert abs(np.corrcoef(counts)[0, 1]) < 0.06
+    assert abs(np.corrcoef(prompts)[0, 1]) < 0.02
 
 
 # Traces
