@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simsla.virtualtime import SimEventLoop
@@ -15,27 +15,23 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def interruptible(loop: SimEventLoop) -> Iterator[None]:
-    """Let Ctrl-C end what `loop` runs, by a KeyboardInterrupt between two callbacks.
+    """Let the handler of Ctrl-C act between two callbacks of `loop`, from where what it raises ends the run.
 
-    Python raises it wherever the signal finds the main thread. That may be a callback of a weak reference,
-    of which a run has one for every task, and there the interpreter drops it. A second Ctrl-C is Python's
-    own again, for a policy that never returns. Handlers of somebody else's stay as they are.
+    A signal finds the main thread anywhere. That may be a callback of a weak reference, of which a run has
+    one for every task, and there the interpreter drops a KeyboardInterrupt. At a second Ctrl-C the handler
+    acts at once, for a policy that never returns. Where the signal is ignored, it stays so.
     """
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
 
-    def on_interrupt(signal_number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        loop.call_soon(_interrupt)
+    def soon(signal_number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, handler)
+        loop.call_soon(handler, signal_number, None)
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    signal.signal(signal.SIGINT, soon)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _interrupt() -> NoReturn:
-    raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, handler)

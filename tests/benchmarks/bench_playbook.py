@@ -10,7 +10,6 @@ from baseline import report
 from simsla.scenario import Scenario
 from simsla.simulation import run_one
 
-
 if __name__ == "__main__":
     scenario = Scenario.load("playbook").with_values({"horizon": "10d"})
     report("playbook, built-in router", lambda: len(run_one(scenario).requests["request"]))
