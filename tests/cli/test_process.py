@@ -80,7 +80,10 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(here, jobs):
             assert time.monotonic() < deadline, "the simulation did not start"
             time.sleep(0.05)
         os.killpg(running.pid, signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        try:
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert (running.returncode, out, err) == (130, "", "interrupted\n")
     workers = [int(path.stem) for path in started]
     assert not any(map(is_alive, workers))
