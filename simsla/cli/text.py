@@ -112,13 +112,19 @@ def objective_row(result: Result, row: Numbers) -> list[str]:
     unit = unit_of(result, metric)
     spent, breach = row["budget_spent"], row["breach_probability"]
     return [
-        str(row["name"]),
+        title(row),
         f"{metric.removesuffix('_s')} {limit(row, unit)}",
         number(row, unit),
         "yes" if row["met"] else "no",
         "-" if spent is None else f"{100 * spent:,.0f} %",
         "-" if breach is None else f"{round(breach * row['breach_n'])} of {row['breach_n']}",
     ]
+
+
+def title(row: Numbers) -> str:
+    """An objective's name, with the request class that it is about where it is not about all."""
+    of_class = row["request_class"]
+    return str(row["name"]) if of_class is None else f"{row['name']} ({of_class})"
 
 
 def missed_objectives(result: Result) -> list[str]:
@@ -128,7 +134,7 @@ def missed_objectives(result: Result) -> list[str]:
         if not row["met"]:
             unit = unit_of(result, str(row["metric"]))
             told = f"{row['metric']} {number(row, unit)}, target {limit(row, unit)}"
-            lines.append(f"objective missed: {row['name']}: {told}")
+            lines.append(f"objective missed: {title(row)}: {told}")
     return lines
 
 

@@ -32,7 +32,7 @@ traffic:
   batch: {arrivals: {kind: poisson, rate: 0.1}, prompt_tokens: 1000, output_tokens: 10}
 objectives:
   - {name: promise, metric: availability, target: 0.5}
-  - {name: tail, metric: latency_p99_s, target: 60}
+  - {name: tail, metric: latency_p99_s, request_class: chat, target: 60}
 """
 
 

@@ -81,7 +81,7 @@ def test_the_report_is_plain_narrow_and_complete(simsla):
     assert "\x1b" not in result.stdout
     starts = ("small, policy routing, seed 1", "availability ", "latency p99.9 ", "first token p99 ")
     starts += ("cost per day ", "attempts per request ", "degraded ", "outcomes: ok ", "chat ", "batch ")
-    starts += ("main ", "spare ", "promise ", "tail ", "note: One replication")
+    starts += ("main ", "spare ", "promise ", "tail (chat) ", "note: One replication")
     for start in starts:
         assert any(line.startswith(start) for line in lines), start
     assert result.stderr == ""
@@ -110,7 +110,7 @@ def test_check_names_the_objective_that_is_missed(simsla, here):
     (here / "small.yaml").write_text(text)
     result = simsla(*RUN, "--check", "--json")
     assert result.exit_code == 1
-    assert "objective missed: tail: latency_p99_s" in result.stderr
+    assert "objective missed: tail (chat): latency_p99_s" in result.stderr
     assert "promise" not in result.stderr
     assert json.loads(result.stdout)["objectives"][1]["met"] is False
     assert simsla(*RUN).exit_code == 0
