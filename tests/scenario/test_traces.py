@@ -14,7 +14,6 @@ from simsla.scenario import Scenario, ScenarioError, TraceArrivals, TraceError, 
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 FIRST = "2023-11-16 18:15:46.6805900,374,44\n"
-AZURE = Path(__file__).parents[3] / "shared" / "data" / "azure"
 
 
 @pytest.fixture
@@ -157,10 +156,12 @@ def test_a_bad_trace_is_a_bad_scenario(trace_file: Path) -> None:
     ("name", "rows", "rate", "mean_in", "mean_out"),
     [("conv", 19366, 5.53, 1155, 211), ("code", 8819, 2.57, 2048, 28)],
 )
-def test_the_real_files(name: str, rows: int, rate: float, mean_in: float, mean_out: float) -> None:
-    path = AZURE / f"AzureLLMInferenceTrace_{name}.csv"
+def test_the_real_files(
+    data_dir: Path, name: str, rows: int, rate: float, mean_in: float, mean_out: float
+) -> None:
+    path = data_dir / "azure" / f"AzureLLMInferenceTrace_{name}.csv"
     if not path.is_file():
-        pytest.skip(f"the Azure traces are not beside the checkout ({path.name})")
+        pytest.skip(f"no {path.name} in the data folder")
     trace = load_trace(path)
     assert len(trace) == rows
     assert rows / trace.span_s == pytest.approx(rate, rel=0.01)
