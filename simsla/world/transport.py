@@ -123,6 +123,11 @@ class _Attempt:
         self.holds_slot = False
         self.served = False
 
+    @property
+    def finish_reason(self) -> str:
+        """`length` for an answer that a limit of tokens cut short."""
+        return "stop" if self.tokens == self.whose.block.output_tokens[self.whose.place] else "length"
+
     def turn_away(self, outcome: int) -> None:
         """It gets no slot; its answer is an error, or a refused connection."""
         self.outcome = outcome
@@ -271,7 +276,7 @@ class SimTransport:
                 if sent == 1:
                     await self._until(attempt.start_s + attempt.queued_s + attempt.total_s)
                 self._answered(attempt)
-            yield Chunk("word " * piece, piece, "stop" if last else None)
+            yield Chunk("word " * piece, piece, attempt.finish_reason if last else None)
 
     # The life of an attempt
 
@@ -392,7 +397,14 @@ class SimTransport:
         )
         attempt.outcome = _CLOSED
         return Reply(
-            "simulated", server.name, server.model, tokens_in, tokens_out, first_s, now - attempt.start_s
+            "simulated",
+            server.name,
+            server.model,
+            tokens_in,
+            tokens_out,
+            first_s,
+            now - attempt.start_s,
+            attempt.finish_reason,
         )
 
     def _failed(self, attempt: _Attempt, phase: str) -> AttemptError:

@@ -119,6 +119,7 @@ def test_an_answer_ends_at_max_tokens_and_at_the_context_window(asked, given, wi
         scenario({"a": spec}, {"chat": traffic(max_tokens=asked)}), sending(max_tokens=given)
     )
     assert reply.tokens_out == tokens
+    assert reply.finish_reason == ("stop" if tokens == 100 else "length")
     assert took == pytest.approx(0.1 + tokens * 0.01)
     assert only(run)["tokens_out"] == tokens
 
