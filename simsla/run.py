@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import sys
 import warnings
@@ -176,22 +177,14 @@ class Result:
         return self._metrics.by(dimension)
 
     def summary(self) -> pd.DataFrame:
-        """One row per metric: value, ci_low, ci_high, n, unit and method."""
+        """One row per metric: value, ci_low, ci_high, n, method and unit."""
         import pandas as pd
 
-        rows = [
-            {
-                "metric": name,
-                "value": estimate.value,
-                "ci_low": estimate.ci_low,
-                "ci_high": estimate.ci_high,
-                "n": estimate.n,
-                "unit": estimate.unit,
-                "method": estimate.method,
-            }
-            for name, estimate in self.metrics.items()
-        ]
-        return pd.DataFrame(rows).set_index("metric")
+        return pd.DataFrame(self.rows()).set_index("metric")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `summary` as plain data."""
+        return [{"metric": name} | dataclasses.asdict(each) for name, each in self.metrics.items()]
 
     def per_replication(self, metric: str) -> list[float]:
         """A metric's value in each replication alone."""

@@ -60,6 +60,7 @@ class Sample:
         counts = np.zeros(cells, dtype=np.int64)
         start = 0
         for cell, end in zip(self.cell.tolist(), self.ends.tolist(), strict=True):
+            # The stubs have no overload for a side that is chosen.
             counts[cell] += end - start - int(self.values[start:end].searchsorted(narrow, side))  # type: ignore[call-overload]
             start = end
         return counts

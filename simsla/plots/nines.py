@@ -67,6 +67,7 @@ class FromNines(Transform):
 
 class NinesLocator(Locator):
     def __call__(self) -> list[float]:
+        # Matplotlib sets the axis before it asks.
         return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:

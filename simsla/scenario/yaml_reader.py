@@ -16,6 +16,7 @@ SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader
 MERGE = "tag:yaml.org,2002:merge"
 
 
+# Which base it has is known at run time.
 class Reader(SafeLoader):  # type: ignore[valid-type,misc]
     """The safe loader that refuses a key given twice."""
 

@@ -104,7 +104,6 @@ class _Source:
     def __init__(self, harness: Harness, traffic: ClassTraffic, code: int, classes: int) -> None:
         self._harness = harness
         self._loop = harness.loop
-        self._transport = harness.transport
         self._traffic = traffic
         self._spec = traffic.spec
         self._code = code

@@ -84,4 +84,5 @@ def _is_async(handle: object) -> bool:
         handle = handle.func
     if not (inspect.isfunction(handle) or inspect.ismethod(handle)):
         handle = getattr(handle, "__call__", handle)  # noqa: B004 - an object with `async def __call__`
+    # Whatever it is, `inspect` answers; its stubs ask for a callable.
     return inspect.iscoroutinefunction(inspect.unwrap(handle)) or inspect.iscoroutinefunction(handle)  # type: ignore[arg-type]

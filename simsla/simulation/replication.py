@@ -94,6 +94,8 @@ def run_one(
     if environment is None:
         environment = draw_environment(scenario, seed, replication, drained_s)
     columns = recorder if isinstance(recorder, ColumnRecorder) else ColumnRecorder()
+    if recorder is None:
+        recorder = columns
     specs = list(scenario.deployments.values())
     servers = [
         Server(spec, code, environment, seed, replication, begin_s, drained_s)
@@ -103,11 +105,11 @@ def run_one(
     deployments = [spec.to_deployment() for spec in specs]
     generator = random.Random(int(Stream(seed, replication, "policy").generator().integers(1 << 62)))
     with _virtual_loop() as loop:
-        transport = SimTransport(loop, deployments, servers, recorder or columns, generator)
+        transport = SimTransport(loop, deployments, servers, recorder, generator)
 
         async def main() -> tuple[Harness, int]:
             handle = handle_of(factory, transport)
-            harness = Harness(loop, transport, recorder or columns, handle, traffic)
+            harness = Harness(loop, transport, recorder, handle, traffic)
             await harness.run(begin_s, end_s)
             leftover = await _end_background_tasks()
             await loop.shutdown_asyncgens()
@@ -142,7 +144,7 @@ def _virtual_loop() -> Iterator[SimEventLoop]:
     finally:
         gc.set_threshold(*thresholds)
         for task in asyncio.all_tasks(loop):
-            # An interrupted run leaves tasks on purpose; asyncio need not report each.
+            # An interrupted run leaves tasks on purpose; asyncio need not report each. Private: not in stubs.
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         loop.close()
 

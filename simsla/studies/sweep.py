@@ -34,21 +34,13 @@ class Study:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """Tidy: one row per point and metric, with the varied values, value, ci_low, ci_high, n and unit."""
+        """Tidy: one row per point and metric: the varied values, and what `Result.summary` has of it."""
         import pandas as pd
 
         rows = [
-            {
-                **point,
-                "metric": name,
-                "value": estimate.value,
-                "ci_low": estimate.ci_low,
-                "ci_high": estimate.ci_high,
-                "n": estimate.n,
-                "unit": estimate.unit,
-            }
+            {**point, **row}
             for point, result in zip(self.points, self.results, strict=True)
-            for name, estimate in result.metrics.items()
+            for row in result.rows()
         ]
         return pd.DataFrame(rows)
 

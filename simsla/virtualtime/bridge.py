@@ -26,6 +26,7 @@ def as_event(env: simpy.Environment, future: asyncio.Future[Any]) -> simpy.Event
             event.fail(TaskCancelledError(f"{done!r} was cancelled"))
             event._defused = True
         elif (error := done._exception) is not None:
+            # SimPy asks for an Exception, and a task may end with any BaseException.
             event.fail(error)  # type: ignore[arg-type]
             event._defused = True
             if event.callbacks:

@@ -19,7 +19,7 @@ class SimHandle(list[Any]):
 
     __slots__ = ()
 
-    # Compared by identity, as a handle is used, and not as a list.
+    # Compared by identity, as a handle is used, and not as a list, whose hash is None to a type checker.
     __eq__ = object.__eq__
     __ne__ = object.__ne__
     __hash__ = object.__hash__  # type: ignore[assignment]

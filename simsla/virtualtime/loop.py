@@ -93,6 +93,7 @@ class SimEventLoop(NoRealIOLoop):
             raise VirtualTimeError(f"{env!r} already belongs to another SimEventLoop")
         super().__init__()
         self.env = env
+        # SimPy's annotation knows only events in its calendar; here timers stand among them.
         self._queue: list[tuple[float, int, int, Any]] = env._queue  # type: ignore[assignment]
         self._event_id = env._eid.__next__
         self._task_numbers = itertools.count()
@@ -106,7 +107,8 @@ class SimEventLoop(NoRealIOLoop):
         heappush(self._queue, (math.inf, _LAST, self._event_id(), simpy.Event(env)))
         vars(env)["run"] = vars(env)["step"] = _refuse_to_run
 
-    # Time and callbacks
+    # Time and callbacks. The overrides differ from asyncio's annotations in the types of the handles, which
+    # are built in C (see `handles`), and, further down, in the newer keywords that every version may pass.
 
     def time(self) -> float:
         """Seconds of virtual time, which is the environment's `now`."""
@@ -321,6 +323,7 @@ class SimEventLoop(NoRealIOLoop):
     @staticmethod
     def _process(event: simpy.Event) -> None:
         """What `simpy.Environment.step` does with an event."""
+        # None marks an event as processed, which SimPy's own annotation leaves out.
         callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
         for callback in callbacks:
             callback(event)

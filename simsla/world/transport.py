@@ -291,6 +291,7 @@ class SimTransport:
                 deployment=deployment.name,
             ) from None
         try:
+            # Only the harness's own requests have it; asking for the type costs more than trying.
             whose = request._world  # type: ignore[attr-defined]
         except AttributeError:
             whose = self._owner(request)

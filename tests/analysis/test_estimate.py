@@ -59,7 +59,7 @@ def test_dict_is_json_without_nan_or_infinity():
 def test_half_width_and_pickling():
     estimate = Estimate(2.0, 1.0, 4.0, 3)
     assert estimate.half_width == 1.5
-    assert pickle.loads(pickle.dumps(estimate)) == estimate  # noqa: S301
+    assert pickle.loads(pickle.dumps(estimate)) == estimate
 
 
 shares = st.floats(0, 1)

@@ -102,7 +102,7 @@ def test_pickles_stay_small_and_equal(dist: Distribution) -> None:
     dist.ppf(np.array([0.5]))
     pickled = pickle.dumps(dist)
     assert len(pickled) < 1500
-    copy = pickle.loads(pickled)  # noqa: S301
+    copy = pickle.loads(pickled)
     assert copy == dist
     assert hash(copy) == hash(dist)
     u = np.random.default_rng(5).random(100)

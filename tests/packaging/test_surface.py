@@ -41,7 +41,7 @@ def test_every_subpackage_is_an_attribute():
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
-        simsla.simulat  # noqa: B018
+        simsla.simulat  # noqa: B018 - reading the name is the test
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -57,7 +57,7 @@ def named(error, deployment):
 
 def copied(value):
     """The value as another process would see it."""
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes
+    return pickle.loads(pickle.dumps(value))
 
 
 class ScriptedTransport:

@@ -190,7 +190,7 @@ def test_round_trips(scenario: Scenario, data: dict[str, Any]) -> None:
 
 
 def test_pickles_and_copies_are_equal(scenario: Scenario) -> None:
-    copied = pickle.loads(pickle.dumps(scenario))  # noqa: S301
+    copied = pickle.loads(pickle.dumps(scenario))
     assert copied == scenario == copy.deepcopy(scenario)
     assert copied.deployments["small-eu"].name == "small-eu"
 

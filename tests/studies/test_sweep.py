@@ -59,7 +59,17 @@ def test_the_points_are_the_product_and_the_last_path_varies_fastest(study):
 def test_the_frame_is_tidy(study):
     frame = study.frame
 
-    assert list(frame.columns) == [SEVERITY, ATTEMPTS, "metric", "value", "ci_low", "ci_high", "n", "unit"]
+    assert list(frame.columns) == [
+        SEVERITY,
+        ATTEMPTS,
+        "metric",
+        "value",
+        "ci_low",
+        "ci_high",
+        "n",
+        "method",
+        "unit",
+    ]
     assert not frame.duplicated([SEVERITY, ATTEMPTS, "metric"]).any()
     assert len(frame) == 4 * len(study.results[0].metrics)
     (row,) = frame.query(f"`{SEVERITY}` == 1.0 and `{ATTEMPTS}` == 2 and metric == 'availability'").to_dict(
