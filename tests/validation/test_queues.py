@@ -57,17 +57,18 @@ def test_erlang_b():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("servers", "rho", "p_wait", "mean_wait", "p99_sojourn", "width"),
+    ("servers", "rho", "p_wait", "mean_wait", "p99_sojourn", "customers"),
     [
-        (1, 0.8, 0.8, 4, 23.03, 0.05),
-        (2, 0.8, 0.7111, 1.7778, 11.94, 0.05),
-        (8, 0.8, 0.457645, 0.286028, 5.1522, 0.05),
-        (8, 0.95, 0.844169, 2.11042, 12.366, 0.2),
+        (1, 0.8, 0.8, 4, 23.03, 80_000),
+        (2, 0.8, 0.7111, 1.7778, 11.94, 80_000),
+        (8, 0.8, 0.457645, 0.286028, 5.1522, 80_000),
+        (8, 0.95, 0.844169, 2.11042, 12.366, 400_000),
     ],
 )
-def test_mmc_long(servers, rho, p_wait, mean_wait, p99_sojourn, width):
-    """P(wait) within 2 %; mean and quantile within 5 %, at rho .95, which forgets slowly, within 20 %."""
-    spec = queue(servers, servers * rho, EXPONENTIAL, customers=80_000)
+def test_mmc_long(servers, rho, p_wait, mean_wait, p99_sojourn, customers):
+    """P(wait) within 2 %; mean and quantile within 5 %, at rho .95, which forgets slowly, within 10 %."""
+    width = 0.05 if rho < 0.9 else 0.1
+    spec = queue(servers, servers * rho, EXPONENTIAL, customers=customers)
     result = run(spec, replications=20, seed=21)
     waited = waits(result)
     contains(across([(wait > 1e-9).mean() for wait in waited]), p_wait, within=0.02)
