@@ -1,7 +1,5 @@
 """The router, deployable on its own: nothing here needs more than the standard library."""
 
-from simsla.routing.backoff import FullJitter
-from simsla.routing.breaker import BreakerPolicy, CircuitBreaker
 from simsla.routing.errors import (
     ATTEMPT_ERRORS,
     AllAttemptsFailed,
@@ -24,10 +22,12 @@ from simsla.routing.errors import (
     Shed,
     StreamInterrupted,
 )
+from simsla.routing.health.breaker import BreakerPolicy, CircuitBreaker
 from simsla.routing.policy import AttemptTimeouts, RegionPolicy, RoutingPolicy
-from simsla.routing.retry import RetryPolicy
+from simsla.routing.retries.backoff import FullJitter
+from simsla.routing.retries.rule import RetryPolicy
 from simsla.routing.router import Router
-from simsla.routing.tiers import ComplexityCuts
+from simsla.routing.selection.tiers import ComplexityCuts
 from simsla.routing.transport import Handler, PolicyFactory, Transport
 from simsla.routing.types import TIERS, Chunk, Deployment, Reply, Request, RequestId, Timeouts
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from simsla.routing.breaker import BreakerPolicy
-from simsla.routing.budget import Budget
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
-from simsla.routing.ranking_load import (
+from simsla.routing.health.breaker import BreakerPolicy
+from simsla.routing.retries.budget import Budget
+from simsla.routing.retries.rule import RetryPolicy
+from simsla.routing.router import Router
+from simsla.routing.selection.load import (
     LeastOutstanding,
     Ordered,
     PeakEwma,
@@ -18,11 +20,9 @@ from simsla.routing.ranking_load import (
     RoundRobin,
     WeightedRandom,
 )
-from simsla.routing.ranking_measure import CostRanking, LatencyRanking, UsageRanking
-from simsla.routing.ranking_priority import P99Shift, PriorityRanking
-from simsla.routing.retry import RetryPolicy
-from simsla.routing.router import Router
-from simsla.routing.tiers import ComplexityCuts
+from simsla.routing.selection.measure import CostRanking, LatencyRanking, UsageRanking
+from simsla.routing.selection.priority import P99Shift, PriorityRanking
+from simsla.routing.selection.tiers import ComplexityCuts
 from simsla.routing.transport import Handler, Transport
 from simsla.routing.types import TIERS, Timeouts
 

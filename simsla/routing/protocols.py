@@ -14,7 +14,7 @@ from simsla.routing.errors import AttemptError
 from simsla.routing.types import Reply, Request
 
 if TYPE_CHECKING:
-    from simsla.routing.selection import Candidate
+    from simsla.routing.selection.chains import Candidate
 
 
 class Selector(Protocol):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from routing.fakes import copied
 
 from simsla.routing import ConfigError, FullJitter, RateLimited, Request, RetryPolicy, ServerError
-from simsla.routing.backoff import DecorrelatedJitter, EqualJitter, Exponential
-from simsla.routing.backoff_sdk import (
+from simsla.routing.protocols import NEXT, Failure
+from simsla.routing.retries.backoff import DecorrelatedJitter, EqualJitter, Exponential
+from simsla.routing.retries.backoff_sdk import (
     AWSBackoff,
     Backoff,
     BifrostBackoff,
@@ -22,7 +23,6 @@ from simsla.routing.backoff_sdk import (
     LiteLLMBackoff,
     OpenAIBackoff,
 )
-from simsla.routing.protocols import NEXT, Failure
 
 KINDS = {each.kind: each for each in get_args(Backoff)}
 

@@ -18,7 +18,7 @@ from simsla.routing import (
     RoutingPolicy,
     ServerError,
 )
-from simsla.routing.budget import AWSBudget, EnvoyBudget, FinagleBudget, GRPCBudget
+from simsla.routing.retries.budget import AWSBudget, EnvoyBudget, FinagleBudget, GRPCBudget
 
 ERROR = ServerError()
 

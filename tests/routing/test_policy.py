@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from routing.fakes import ScriptedTransport, copied, deployment
 
 from simsla.routing import TIERS, AttemptTimeouts, BreakerPolicy, ConfigError, Router, RoutingPolicy, Timeouts
-from simsla.routing.retry import RETRYABLE
+from simsla.routing.retries.rule import RETRYABLE
 
 
 @pytest.mark.parametrize(

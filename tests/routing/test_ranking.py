@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from routing.fakes import Answer, ScriptedTransport, deployment, fails, play, policy
 
 from simsla.routing import AttemptTimeout, ConfigError, Reply, Request, Router, RoutingPolicy, ServerError
-from simsla.routing.ranking import PreCallSelector, RankedSelector, Watched
-from simsla.routing.ranking_priority import level_loads
-from simsla.routing.selection import ChainSelector
+from simsla.routing.selection.chains import ChainSelector
+from simsla.routing.selection.priority import level_loads
+from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Watched
 
 KINDS = [
     {"kind": "weighted_random", "weights": {"a": 3}},

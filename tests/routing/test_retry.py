@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from simsla.routing import ATTEMPT_ERRORS, FullJitter, RateLimited, Request, RetryPolicy, ServerError
 from simsla.routing.protocols import NEXT, STOP, Failure
-from simsla.routing.retry import RETRYABLE
+from simsla.routing.retries.rule import RETRYABLE
 
 
 def decide(policy, error, tries=1, seed=1):

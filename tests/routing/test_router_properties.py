@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from routing.fakes import Answer, ScriptedTransport, deployment, play
 
 from simsla.routing import ATTEMPT_ERRORS, TIERS, Reply, Request, RoutingError, RoutingPolicy
-from simsla.routing.retry import RETRYABLE
-from simsla.routing.router import SHORTEST_ATTEMPT_S
+from simsla.routing.retries.rule import RETRYABLE
+from simsla.routing.router.router import SHORTEST_ATTEMPT_S
 
 regions = st.sampled_from([None, "us", "eu"])
 deployments = st.lists(

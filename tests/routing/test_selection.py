@@ -13,7 +13,7 @@ from simsla.routing import (
     RoutingPolicy,
     ServerError,
 )
-from simsla.routing.selection import ChainSelector
+from simsla.routing.selection.chains import ChainSelector
 
 WORLD = [
     deployment("e-us", "economy", "us"),

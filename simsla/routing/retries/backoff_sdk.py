@@ -8,15 +8,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from simsla.routing.backoff import (
+from simsla.routing.config import Section, setting
+from simsla.routing.errors import AttemptError, ConfigError, RateLimited
+from simsla.routing.retries.backoff import (
     DecorrelatedJitter,
     EqualJitter,
     Exponential,
     FullJitter,
     doubled_s,
 )
-from simsla.routing.config import Section, setting
-from simsla.routing.errors import AttemptError, ConfigError, RateLimited
 
 
 @dataclass(frozen=True)

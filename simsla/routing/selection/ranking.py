@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
 from simsla.routing.protocols import Health, Selector
-from simsla.routing.selection import Candidate
+from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Deployment, Reply, Request
 
 

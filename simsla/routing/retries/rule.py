@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from simsla.routing.backoff import FullJitter
-from simsla.routing.backoff_sdk import AWSBackoff, Backoff, LiteLLMBackoff
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ContextLengthExceeded
 from simsla.routing.protocols import NEXT, STOP, Decision, Failure
+from simsla.routing.retries.backoff import FullJitter
+from simsla.routing.retries.backoff_sdk import AWSBackoff, Backoff, LiteLLMBackoff
 
 RETRYABLE: Final = (
     "connect",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simsla.routing.selection import Candidate
+from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Reply
 
 

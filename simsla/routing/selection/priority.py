@@ -11,8 +11,8 @@ from typing import Final
 
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import AttemptError
-from simsla.routing.ranking import Ranking, Stateless
-from simsla.routing.selection import Candidate
+from simsla.routing.selection.chains import Candidate
+from simsla.routing.selection.ranking import Ranking, Stateless
 from simsla.routing.types import Deployment, Reply, Request
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import AttemptError, AttemptTimeout
-from simsla.routing.ranking import Ranking, Stateless
-from simsla.routing.selection import Candidate
+from simsla.routing.selection.chains import Candidate
+from simsla.routing.selection.ranking import Ranking, Stateless
 from simsla.routing.types import Deployment, Reply, Request
 
 

@@ -14,10 +14,10 @@ from simsla.routing.errors import (
     NoDeployment,
     RoutingError,
 )
-from simsla.routing.notes import annotate
 from simsla.routing.protocols import Failure, Health, RetryBudget, RetryRule, Selector
-from simsla.routing.ranking import PreCallSelector, RankedSelector, Watched
-from simsla.routing.selection import ChainSelector
+from simsla.routing.router.notes import annotate
+from simsla.routing.selection.chains import ChainSelector
+from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Watched
 from simsla.routing.transport import Transport
 from simsla.routing.types import Reply, Request, Timeouts
 

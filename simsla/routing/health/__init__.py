@@ -1,0 +1,1 @@
+"""Whether a deployment may be called."""

@@ -1,0 +1,1 @@
+"""When to try again, after which delay, and how often in all."""
