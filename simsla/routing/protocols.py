@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
+from simsla.routing.progress import Progress
 from simsla.routing.types import Reply, Request
 
 if TYPE_CHECKING:
@@ -32,14 +33,19 @@ class Selector(Protocol):
 
 
 class Health(Protocol):
-    """Whether one deployment may be called.
+    """Whether one deployment may be called: a breaker, a limit, or several of them as one.
 
     `admit` gives a ticket or refuses with None. Each ticket is handed back exactly once, through
     `succeeded`, `failed` or, where the attempt says nothing about the deployment (cancelled, or the request
     was at fault), `released`.
     """
 
-    def admit(self, now: float) -> object | None: ...
+    @property
+    def refusal(self) -> str:
+        """Why the last `admit` gave None, in a few words such as "breaker open"."""
+        ...
+
+    def admit(self, progress: Progress, now: float) -> object | None: ...
 
     def succeeded(self, ticket: object, now: float, reply: Reply) -> None: ...
 
@@ -48,7 +54,61 @@ class Health(Protocol):
     def released(self, ticket: object, now: float) -> None: ...
 
     def available_at(self, now: float) -> float:
-        """When `admit` may next give a ticket: ``now``, a later time, or ``inf`` where that is not known."""
+        """When `admit` may next give a ticket: ``now``, a later time, or ``inf`` where that is not known.
+
+        A limit that depends on the request answers for the smallest one, so `admit` may refuse even then.
+        """
+        ...
+
+
+class Overridable(Health, Protocol):
+    """A health whose verdict may be set aside, though its limits may not."""
+
+    def admit_anyway(self, progress: Progress, now: float) -> object | None:
+        """A ticket in spite of breakers and ejections, or None where a limit refuses."""
+        ...
+
+
+class Exhausted(NamedTuple):
+    """A request for which nothing is left to try."""
+
+    progress: Progress
+    plan: Sequence[Candidate]
+    """What could answer it now, best first."""
+    refused: bool
+    """Whether a candidate was passed over because its health refused."""
+    now: float
+
+
+class Resort(NamedTuple):
+    """What follows when nothing is left to try."""
+
+    action: Literal["fail", "wait", "use"]
+    delay_s: float = 0.0
+    """For "wait": the plan is walked again after so long."""
+    candidate: Candidate | None = None
+    """For "use": it is called although its health refuses."""
+
+
+class LastResort(Protocol):
+    """What to do when every candidate refuses or has failed. The Router keeps the deadline and the attempts."""
+
+    def decide(self, exhausted: Exhausted) -> Resort: ...
+
+
+class Stage(Protocol):
+    """A part of the way of a request before its attempts and after them, such as a cache.
+
+    It may await. Stages are entered in order and left in reverse order: `leave` is called exactly once for each
+    whose `enter` returned a request, with the request that it returned.
+    """
+
+    async def enter(self, request: Request, progress: Progress) -> Request | Reply:
+        """The request, perhaps another one in its place; or the reply, and nothing further is tried."""
+        ...
+
+    def leave(self, request: Request, progress: Progress, reply: Reply | None) -> None:
+        """The request has its reply, or None where it failed. Must not raise and must not block."""
         ...
 
 

@@ -7,15 +7,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from simsla.routing import BreakerPolicy, CircuitBreaker, Reply, ServerError
+from simsla.routing import BreakerPolicy, CircuitBreaker, Reply, Request, ServerError
+from simsla.routing.progress import Progress
 
+NOBODY = Progress(Request(0))
 REPLY = Reply("", "a", "m", 1, 1, 0.1, 0.2)
 ERROR = ServerError()
 
 
 def fail(breaker, now, times=1):
     for _ in range(times):
-        breaker.failed(breaker.admit(now), now, ERROR)
+        breaker.failed(breaker.admit(NOBODY, now), now, ERROR)
 
 
 def opened(**settings):
@@ -28,7 +30,7 @@ def opened(**settings):
 def test_failures_in_a_row_open_it():
     breaker = BreakerPolicy(failures=3).build()
     fail(breaker, 0.0, 2)
-    breaker.succeeded(breaker.admit(1.0), 1.0, REPLY)
+    breaker.succeeded(breaker.admit(NOBODY, 1.0), 1.0, REPLY)
     fail(breaker, 2.0, 2)
     assert breaker.state == "closed"
     fail(breaker, 2.0)
@@ -37,15 +39,15 @@ def test_failures_in_a_row_open_it():
 
 def test_open_it_admits_nothing_until_its_time_is_over():
     breaker = opened()
-    assert breaker.admit(29.999) is None
+    assert breaker.admit(NOBODY, 29.999) is None
     assert breaker.available_at(10.0) == 30.0
-    assert breaker.admit(30.0) is not None
+    assert breaker.admit(NOBODY, 30.0) is not None
     assert breaker.state == "half_open"
 
 
 def test_a_successful_probe_closes_it():
     breaker = opened()
-    breaker.succeeded(breaker.admit(31.0), 32.0, REPLY)
+    breaker.succeeded(breaker.admit(NOBODY, 31.0), 32.0, REPLY)
     assert breaker.state == "closed"
     assert breaker.available_at(32.0) == 32.0
 
@@ -54,34 +56,34 @@ def test_a_failed_probe_opens_it_for_the_whole_time_again():
     breaker = opened()
     fail(breaker, 31.0)
     assert breaker.state == "open"
-    assert breaker.admit(60.9) is None
-    assert breaker.admit(61.0) is not None
+    assert breaker.admit(NOBODY, 60.9) is None
+    assert breaker.admit(NOBODY, 61.0) is not None
 
 
 def test_half_open_it_admits_no_more_than_its_probes():
     breaker = opened(half_open_probes=2)
-    tickets = [breaker.admit(31.0) for _ in range(4)]
+    tickets = [breaker.admit(NOBODY, 31.0) for _ in range(4)]
     assert [ticket is not None for ticket in tickets] == [True, True, False, False]
     assert breaker.available_at(31.0) == math.inf
     breaker.succeeded(tickets[0], 32.0, REPLY)
     assert breaker.state == "half_open"
-    assert breaker.admit(32.0) is None
+    assert breaker.admit(NOBODY, 32.0) is None
     breaker.succeeded(tickets[1], 33.0, REPLY)
     assert breaker.state == "closed"
 
 
 def test_a_released_probe_can_be_used_again():
     breaker = opened()
-    breaker.released(breaker.admit(31.0), 32.0)
+    breaker.released(breaker.admit(NOBODY, 31.0), 32.0)
     assert breaker.state == "half_open"
     assert breaker.available_at(32.0) == 32.0
-    assert breaker.admit(32.0) is not None
+    assert breaker.admit(NOBODY, 32.0) is not None
 
 
 def test_a_released_attempt_neither_counts_nor_clears():
     breaker = BreakerPolicy(failures=2).build()
     fail(breaker, 0.0)
-    breaker.released(breaker.admit(0.0), 0.0)
+    breaker.released(breaker.admit(NOBODY, 0.0), 0.0)
     assert breaker.state == "closed"
     fail(breaker, 0.0)
     assert breaker.state == "open"
@@ -90,12 +92,12 @@ def test_a_released_attempt_neither_counts_nor_clears():
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "released"])
 def test_outcomes_of_attempts_from_before_the_outage_change_nothing(outcome):
     breaker = BreakerPolicy(failures=1, open_s=10.0).build()
-    late = breaker.admit(0.0)
+    late = breaker.admit(NOBODY, 0.0)
     fail(breaker, 0.0)
-    probe = breaker.admit(10.0)
+    probe = breaker.admit(NOBODY, 10.0)
     settle(breaker, late, outcome, 11.0)
     assert breaker.state == "half_open"
-    assert breaker.admit(11.0) is None
+    assert breaker.admit(NOBODY, 11.0) is None
     breaker.succeeded(probe, 12.0, REPLY)
     assert breaker.state == "closed"
 
@@ -129,7 +131,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def admit(self):
         before = self.breaker.state
         promised = self.breaker.available_at(self.now)
-        ticket = self.breaker.admit(self.now)
+        ticket = self.breaker.admit(NOBODY, self.now)
         assert (ticket is not None) == (promised <= self.now)
         if before == "open":
             assert (ticket is not None) == (self.now >= self.opened_at + 10.0)

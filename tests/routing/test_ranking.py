@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from routing.fakes import Answer, ScriptedTransport, deployment, fails, play, policy
 
 from simsla.routing import AttemptTimeout, ConfigError, Reply, Request, Router, RoutingPolicy, ServerError
+from simsla.routing.progress import Progress
 from simsla.routing.selection.chains import ChainSelector
 from simsla.routing.selection.priority import level_loads
 from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Watched
 
+NOBODY = Progress(Request(0))
 KINDS = [
     {"kind": "weighted_random", "weights": {"a": 3}},
     {"kind": "round_robin"},
@@ -47,12 +49,12 @@ class Bench:
         return "".join(each.deployment.name for each in plan)
 
     def answer(self, name, start, took_s, tokens_in=0, tokens_out=10):
-        ticket = self.health[name].admit(start)
+        ticket = self.health[name].admit(NOBODY, start)
         reply = Reply("", name, "model", tokens_in, tokens_out, took_s, took_s)
         self.health[name].succeeded(ticket, start + took_s, reply)
 
     def fail(self, name, start, took_s, error):
-        self.health[name].failed(self.health[name].admit(start), start + took_s, error)
+        self.health[name].failed(self.health[name].admit(NOBODY, start), start + took_s, error)
 
 
 @pytest.mark.parametrize("selection", KINDS, ids=lambda each: each["kind"])
@@ -139,9 +141,9 @@ def test_round_robin_takes_turns_in_each_group():
 def test_the_least_outstanding_comes_first_and_ties_are_random():
     bench = Bench(kind="least_outstanding")
     assert {bench.order()[0] for _ in range(50)} == {"a", "b", "c"}
-    ticket = bench.health["a"].admit(0.0)
-    bench.health["c"].admit(0.0)
-    bench.health["c"].admit(0.0)
+    ticket = bench.health["a"].admit(NOBODY, 0.0)
+    bench.health["c"].admit(NOBODY, 0.0)
+    bench.health["c"].admit(NOBODY, 0.0)
     assert bench.order() == "bac"
     bench.health["a"].released(ticket, 1.0)
     assert {bench.order() for _ in range(50)} == {"abc", "bac"}
@@ -150,13 +152,13 @@ def test_the_least_outstanding_comes_first_and_ties_are_random():
 def test_peak_ewma_formula():
     bench = Bench(kind="peak_ewma")
     load = bench.ranking.load
-    ticket = bench.health["a"].admit(0.0)
+    ticket = bench.health["a"].admit(NOBODY, 0.0)
     assert load("a", 0.0) > 1e9  # no history while in flight: the penalty
     assert load("b", 0.0) == 0.0
     bench.health["a"].released(ticket, 0.0)
     bench.answer("a", 0.0, 1.0)
     assert load("a", 1.0) == pytest.approx(1.0)
-    bench.health["a"].admit(1.0)
+    bench.health["a"].admit(NOBODY, 1.0)
     assert load("a", 1.0) == pytest.approx(2.0)
     bench.answer("a", 9.5, 1.5)  # higher: reset to it
     assert load("a", 11.0) == pytest.approx(1.5 * 2)
@@ -190,7 +192,7 @@ def mean_sojourn(choices, servers, jobs, seed):
             continue
         now = arrival
         name = bench.ranking.order(Request(1), group, now)[0].deployment.name
-        names[name].append((now, bench.health[name].admit(now), begun))
+        names[name].append((now, bench.health[name].admit(NOBODY, now), begun))
         begun += 1
         if len(names[name]) == 1:
             heapq.heappush(ends, (now + rng.expovariate(1.0), name))
@@ -296,17 +298,17 @@ def test_a_level_spills_and_panics():
     firsts = Counter(bench.order(1.0)[0] for _ in range(2000))
     assert abs(firsts["b"] - 1400) < 5 * (2000 * 0.7 * 0.3) ** 0.5
     assert firsts["a"] == 0
-    assert bench.health["a"].admit(1.0) is None
+    assert bench.health["a"].admit(NOBODY, 1.0) is None
     break_("b")
     break_("c")
     break_("d")
     assert {bench.order(1.0)[0] for _ in range(50)} == {"a", "b"}  # panic
-    ticket = bench.health["a"].admit(1.0)
+    ticket = bench.health["a"].admit(NOBODY, 1.0)
     assert ticket is not None
     bench.health["a"].failed(ticket, 2.0, ServerError())
     assert bench.inner["a"].state == "open"
     assert bench.order(31.0)
-    assert bench.health["a"].admit(31.0) is not None
+    assert bench.health["a"].admit(NOBODY, 31.0) is not None
 
 
 def test_load_moves_from_a_slow_p99_and_back_gradually():

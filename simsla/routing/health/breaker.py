@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simsla.routing.config import Section, setting
 from simsla.routing.errors import AttemptError
+from simsla.routing.progress import Progress
 from simsla.routing.types import Reply
 
 
@@ -38,6 +39,8 @@ class CircuitBreaker:
     failure prolongs it.
     """
 
+    refusal = "breaker open"
+
     __slots__ = ("_episode", "_failures", "_free_probes", "_open_until", "_policy", "_successes", "state")
 
     def __init__(self, policy: BreakerPolicy) -> None:
@@ -49,7 +52,7 @@ class CircuitBreaker:
         self._free_probes = 0
         self._successes = 0
 
-    def admit(self, now: float) -> int | None:
+    def admit(self, progress: Progress, now: float) -> int | None:
         """A ticket, or None while open and while every probe is out."""
         if self.state == "closed":
             return self._episode

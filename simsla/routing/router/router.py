@@ -14,6 +14,7 @@ from simsla.routing.errors import (
     NoDeployment,
     RoutingError,
 )
+from simsla.routing.progress import Progress
 from simsla.routing.protocols import Failure, Health, RetryBudget, RetryRule, Selector
 from simsla.routing.router.notes import annotate
 from simsla.routing.selection.chains import ChainSelector
@@ -80,6 +81,7 @@ class Router:
         if request.deadline is not None and request.deadline - now < left_s:
             left_s = request.deadline - now
         deadline = now + left_s
+        progress = Progress(request, deadline)
         candidates = self._selector.candidates(request, now)
         index = 0
         tries = 0  # at this candidate
@@ -94,7 +96,7 @@ class Router:
                 health = candidate.health
                 ticket = None
                 if health is not None:
-                    ticket = health.admit(now)
+                    ticket = health.admit(progress, now)
                     if ticket is None:
                         untried = True
                         index += 1

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
+from simsla.routing.progress import Progress
 from simsla.routing.protocols import Health, Selector
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Deployment, Reply, Request
@@ -111,15 +112,20 @@ class Watched:
         self._ranking = ranking
         self._name = name
 
-    def admit(self, now: float) -> _Ticket | None:
+    def admit(self, progress: Progress, now: float) -> _Ticket | None:
         """A ticket where the health itself gives one or the ranking overrides it."""
         inner = None
         if self._inner is not None:
-            inner = self._inner.admit(now)
+            inner = self._inner.admit(progress, now)
             if inner is None and not self._ranking.overrides(self._name):
                 return None
         self._ranking.started(self._name, now)
         return _Ticket(inner, now)
+
+    @property
+    def refusal(self) -> str:
+        """As the health says."""
+        return "" if self._inner is None else self._inner.refusal
 
     def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
         """Told to both."""
