@@ -13,9 +13,16 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
+from simsla.routing.explanation import Explanation
+
 
 class RoutingError(Exception):
-    """The root of every error that a transport or a router raises on purpose."""
+    """The root of every error that a transport or a router raises on purpose.
+
+    ``explanation`` has the decisions that led to it where a Router raised it and explains.
+    """
+
+    explanation: Explanation | None = None
 
 
 class AttemptError(RoutingError):

@@ -127,6 +127,9 @@ class RoutingPolicy(Section):
     """Pass over deployments whose context window the prompt plus ``max_tokens`` does not fit, where another
     one fits. False as LiteLLM's ``enable_pre_call_checks``."""
 
+    explain: bool = setting(True)
+    """Whether replies and errors carry the list of the decisions behind them."""
+
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], path: str = "routing") -> Self:
         """Read the ``routing`` section; raises `ConfigError` with paths that begin at ``path``."""

@@ -87,11 +87,13 @@ class Resort(NamedTuple):
     delay_s: float = 0.0
     """For "wait": the plan is walked again after so long."""
     candidate: Candidate | None = None
-    """For "use": it is called although its health refuses."""
+    """For "use": it is called although its health refused."""
+    ticket: object | None = None
+    """For "use": what its `Overridable.admit_anyway` gave."""
 
 
 class LastResort(Protocol):
-    """What to do when every candidate refuses or has failed. The Router keeps the deadline and the attempts."""
+    """What to do when every candidate refuses or has failed; the Router keeps the deadline."""
 
     def decide(self, exhausted: Exhausted) -> Resort: ...
 
@@ -99,8 +101,8 @@ class LastResort(Protocol):
 class Stage(Protocol):
     """A part of the way of a request before its attempts and after them, such as a cache.
 
-    It may await. Stages are entered in order and left in reverse order: `leave` is called exactly once for each
-    whose `enter` returned a request, with the request that it returned.
+    It may await. Stages are entered in order and left in reverse order: `leave` is called exactly once for
+    each whose `enter` returned a request, with the request that it returned.
     """
 
     async def enter(self, request: Request, progress: Progress) -> Request | Reply:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from simsla.routing.errors import ConfigError, nearest
+from simsla.routing.explanation import Explanation
 
 TIERS: Final = ("economy", "standard", "premium")
 """The tiers of service, cheapest first."""
@@ -129,11 +130,13 @@ class Reply:
     """One answer.
 
     ``deployment`` is the name of what answered; ``first_token_s`` and ``total_s`` are seconds from sending
-    to the first token and to the end. ``metadata`` is None unless somebody had something to say.
+    to the first token and to the end. ``metadata`` is None unless somebody had something to say,
+    ``explanation`` is what a Router adds.
     """
 
     __slots__ = (
         "deployment",
+        "explanation",
         "finish_reason",
         "first_token_s",
         "metadata",
@@ -165,6 +168,7 @@ class Reply:
         self.total_s = total_s
         self.finish_reason = finish_reason
         self.metadata = metadata
+        self.explanation: Explanation | None = None
 
     def __repr__(self) -> str:
         note = f", {self.metadata}" if self.metadata else ""

@@ -11,7 +11,7 @@ from routing.fakes import Answer, ScriptedTransport, deployment, play
 
 from simsla.routing import ATTEMPT_ERRORS, TIERS, Reply, Request, RoutingError, RoutingPolicy
 from simsla.routing.retries.rule import RETRYABLE
-from simsla.routing.router.router import SHORTEST_ATTEMPT_S
+from simsla.routing.router.verdict import SHORTEST_ATTEMPT_S
 
 regions = st.sampled_from([None, "us", "eu"])
 deployments = st.lists(

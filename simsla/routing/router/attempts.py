@@ -1,0 +1,183 @@
+"""The loop of attempts: it awaits, and every decision in it is asked of a state machine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TypeVar
+
+from simsla.routing.errors import AttemptError
+from simsla.routing.progress import Progress
+from simsla.routing.protocols import (
+    Exhausted,
+    Failure,
+    Health,
+    LastResort,
+    Lease,
+    RetryBudget,
+    RetryRule,
+    Selector,
+)
+from simsla.routing.router.calls import Call
+from simsla.routing.router.clock import LoopClock
+from simsla.routing.router.verdict import SHORTEST_ATTEMPT_S, verdict
+from simsla.routing.selection.chains import Candidate
+from simsla.routing.types import Timeouts
+
+R = TypeVar("R")
+
+
+class Attempts:
+    """Walks the plan of a request until a call succeeds, the time is over or nothing is left to try."""
+
+    def __init__(
+        self,
+        selector: Selector,
+        retry: RetryRule,
+        budget: RetryBudget | None,
+        resort: LastResort | None,
+        max_attempts: int,
+        clock: LoopClock,
+        generator: random.Random,
+    ) -> None:
+        """Without a ``resort`` a request fails when nothing is left to try."""
+        self._selector = selector
+        self._retry = retry
+        self._budget = budget
+        self._resort = resort
+        self._max_attempts = max_attempts
+        self._clock = clock
+        self._random = generator
+
+    async def run(self, progress: Progress, call: Call[R]) -> R:
+        """What the first successful call returned; see `Router.handle` for the errors."""
+        now = self._clock.now()
+        left_s = progress.deadline - now
+        candidates = self._selector.candidates(progress.request, now)
+        index = 0
+        tries = 0  # at this candidate
+        delay_s = 0.0  # before this attempt
+        untried = False  # whether a candidate was passed over
+        forced: object | None = None  # the ticket of a candidate that is called although its health refuses
+        steps = progress.steps
+        errors = progress.errors
+        answered = False
+        lease = None if self._budget is None else self._budget.open(now)
+        try:
+            while left_s >= SHORTEST_ATTEMPT_S:
+                if index == len(candidates):
+                    if self._resort is None:
+                        break
+                    # Once more with a plan of now, after a wait or with a candidate that was refused.
+                    candidates = self._selector.candidates(progress.request, now)
+                    resort = self._resort.decide(Exhausted(progress, candidates, untried, now))
+                    if resort.action == "fail":
+                        break
+                    progress.explain(now, resort.action, *_reason(resort.candidate, resort.delay_s))
+                    index = tries = 0
+                    if resort.action == "wait":
+                        if left_s - resort.delay_s < SHORTEST_ATTEMPT_S:
+                            break
+                        await asyncio.sleep(resort.delay_s)
+                        now = self._clock.now()
+                        left_s = progress.deadline - now
+                        candidates = self._selector.candidates(progress.request, now)
+                        continue
+                    assert resort.candidate is not None
+                    candidates, forced = (resort.candidate,), resort.ticket
+                candidate = candidates[index]
+                health = candidate.health
+                ticket = None
+                if health is not None:
+                    ticket = forced or health.admit(progress, now)
+                    forced = None
+                    if ticket is None:
+                        untried = True
+                        progress.refused(now, candidate.deployment.name, health.refusal)
+                        index += 1
+                        tries = 0
+                        delay_s = 0.0
+                        continue
+                timeouts = candidate.timeouts
+                if left_s < candidate.total_s:
+                    timeouts = _cut(timeouts, left_s)
+                if steps is not None:
+                    steps.append((now, "attempt", candidate.deployment.name, ""))
+                try:
+                    result = await call(
+                        progress,
+                        candidate,
+                        ticket,
+                        timeouts,
+                        bool(errors) and timeouts is not candidate.timeouts,
+                    )
+                except AttemptError as error:
+                    now = self._clock.now()
+                    left_s = progress.deadline - now
+                    errors.append(error)
+                    progress.explain(now, "failed", candidate.deployment.name, error.kind)
+                    if lease is not None and not error.blames_request:
+                        lease.failed(now, error)
+                    tries += 1
+                    # No local name for the failure: it would tie the error to its own traceback.
+                    decision = self._retry.decide(
+                        Failure(progress.request, error, tries, delay_s, now), self._random
+                    )
+                    if decision.action == "stop":
+                        raise
+                    if progress.attempts >= self._max_attempts:
+                        untried = untried or index + 1 < len(candidates)
+                        break
+                    delay_s = decision.delay_s
+                    if decision.action == "next" or not _worth_waiting(delay_s, left_s, health, now):
+                        candidates = self._selector.after(error, candidate, candidates[index + 1 :])
+                        index = 0
+                        tries = 0
+                        delay_s = 0.0
+                    if index < len(candidates) and not _paid(lease, error, now):
+                        progress.explain(now, "stopped", candidate.deployment.name, "retry budget spent")
+                        untried = True
+                        break
+                else:
+                    answered = True
+                    return result
+                if delay_s > 0.0:
+                    progress.explain(now, "wait", candidate.deployment.name, delay_s)
+                    await asyncio.sleep(delay_s)
+                    now = self._clock.now()
+                    left_s = progress.deadline - now
+            raise verdict(progress, left_s, untried)
+        finally:
+            if lease is not None:
+                lease.close(self._clock.now(), answered)
+
+
+def _paid(lease: Lease | None, error: AttemptError, now: float) -> bool:
+    """Whether the retry budget pays for another attempt; a request's own fault is not charged to it."""
+    return lease is None or error.blames_request or lease.retry(now, error)
+
+
+def _reason(candidate: Candidate | None, delay_s: float) -> tuple[str, object]:
+    if candidate is None:
+        return "", delay_s
+    return candidate.deployment.name, "the least bad of those that refuse"
+
+
+def _cut(timeouts: Timeouts, left_s: float) -> Timeouts:
+    """The timeouts within what is left. All four, because a transport may have no total of its own."""
+    return Timeouts(
+        _at_most(left_s, timeouts.connect_s),
+        _at_most(left_s, timeouts.first_token_s),
+        _at_most(left_s, timeouts.idle_s),
+        left_s,
+    )
+
+
+def _at_most(left_s: float, limit_s: float | None) -> float:
+    return left_s if limit_s is None or limit_s > left_s else limit_s
+
+
+def _worth_waiting(delay_s: float, left_s: float, health: Health | None, now: float) -> bool:
+    """Whether the same deployment can be tried after the delay: in time, and not known to be refused."""
+    in_time = left_s - delay_s >= SHORTEST_ATTEMPT_S
+    return in_time and (health is None or health.available_at(now) <= now + delay_s)
