@@ -63,6 +63,7 @@ _SUBPACKAGES = (
     "scenario",
     "simulation",
     "studies",
+    "testing",
     "virtualtime",
     "world",
 )

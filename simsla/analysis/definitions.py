@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from simsla.analysis.sample import Sample
 from simsla.analysis.summary import ReplicationSummary
-from simsla.records import GOOD_OUTCOMES, OUTCOMES
+from simsla.records import CACHE_HITS, GOOD_OUTCOMES, OUTCOMES
 
 __all__ = [
     "METRICS",
@@ -44,7 +44,7 @@ SHARES: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Ratio(NamedTuple):
-    """A ratio of two totals (names of `TOTALS`)."""
+    """A ratio of two totals (names of `TOTALS`), of the unit "share" where one is a part of the other."""
 
     numerator: str
     denominator: str
@@ -63,6 +63,8 @@ RATIOS: Final[dict[str, Ratio]] = {
     "requests_per_day": Ratio("requests", "seconds", SECONDS_PER_DAY),
     "tokens_in_per_day": Ratio("tokens_in", "seconds", SECONDS_PER_DAY),
     "tokens_out_per_day": Ratio("tokens_out", "seconds", SECONDS_PER_DAY),
+    # How often a cache is asked depends on the environment through the policy, so it is no share of requests.
+    "cache_false_hit_share": Ratio("false_hits", "known_hits", unit="share"),
 }
 
 METRICS: Final = (
@@ -84,6 +86,7 @@ METRICS: Final = (
     "cost_usd_per_good_request",
     "amplification",
     *(name for name in SHARES if name != "availability"),
+    "cache_false_hit_share",
     "requests_per_day",
     "tokens_in_per_day",
     "tokens_out_per_day",
@@ -94,6 +97,8 @@ MORE_IS_BETTER: Final = frozenset({"availability", "ok_share", "cache_hit_share"
 
 QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_p(\d{1,6})_s")
 
+TRUE_HIT: Final = CACHE_HITS.index("true")
+FALSE_HIT: Final = CACHE_HITS.index("false")
 GOOD: Final = [OUTCOMES.index(name) for name in GOOD_OUTCOMES]
 
 
@@ -115,6 +120,8 @@ TOTALS: Final[dict[str, Callable[[ReplicationSummary, int | None], float]]] = {
     "latency_all_s": lambda s, c: summed(s.requests.latency_all_s, c),
     "ttft_s": lambda s, c: summed(s.requests.ttft_s, c),
     "ttft_count": lambda s, c: summed(s.requests.ttft_count, c),
+    "false_hits": lambda s, c: summed(s.requests.cache_hits[:, FALSE_HIT], c),
+    "known_hits": lambda s, c: summed(s.requests.cache_hits[:, [TRUE_HIT, FALSE_HIT]].sum(axis=1), c),
 }
 
 SAMPLES: Final[dict[str, Callable[[ReplicationSummary], tuple[Sample, ...]]]] = {

@@ -61,8 +61,9 @@ class Metrics:
     """Estimates from the summaries of independent replications.
 
     `value` is the pooled ratio or the pooled quantile. Ratios of totals have a t interval across
-    replications. Shares and quantiles do too where the environment has no drawn faults; where it has, and
-    its `law` is given, their intervals are post-stratified by environment state (see `poststratify`).
+    replications. Shares of requests and quantiles do too where the environment has no drawn faults; where
+    it has, and its `law` is given, their intervals are post-stratified by environment state (see
+    `poststratify`).
     """
 
     def __init__(self, summaries: Sequence[ReplicationSummary], law: EnvironmentLaw | None = None) -> None:
@@ -195,12 +196,12 @@ class Metrics:
     def _share(self, name: str, request_class: str | None) -> Estimate:
         counts, valid = self.counts(name, request_class)
         interval = self._interval(counts, valid)
-        bound = ", rule of three" if interval.value in (0.0, 1.0) else ""
-        return estimate(interval, sum(v.sum() > 0 for v in valid), self._method() + bound, "share")
+        return estimate(interval, sum(v.sum() > 0 for v in valid), self._method(), "share")
 
     def _ratio(self, ratio: Ratio, code: int | None) -> Estimate:
         denominators = self._totals(ratio.denominator, code) / ratio.per
-        interval = ratio_interval(self._totals(ratio.numerator, code), denominators)
+        interval_of = share_interval if ratio.unit == "share" else ratio_interval
+        interval = interval_of(self._totals(ratio.numerator, code), denominators)
         return estimate(interval, int((denominators > 0).sum()), "t across replications", ratio.unit)
 
     def _quantile(self, kind: str, p: float, code: int | None) -> Estimate:
@@ -226,6 +227,8 @@ class Metrics:
 def estimate(interval: Interval, n: int, method: str, unit: str) -> Estimate:
     if math.isnan(interval.low):
         method = ""
+    elif unit == "share" and interval.value in (0.0, 1.0):
+        method += ", rule of three"
     return Estimate(interval.value, interval.low, interval.high, int(n), method, unit)
 
 

@@ -12,7 +12,7 @@ from simsla.analysis.grouping import group_sums
 from simsla.analysis.poststratify import MEMORY_S, Cells
 from simsla.analysis.sample import Sample
 from simsla.analysis.states import fault_intervals, state_path
-from simsla.records import ATTEMPT_OUTCOMES, GOOD_OUTCOMES, NOBODY, OUTCOMES, Log
+from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, GOOD_OUTCOMES, NOBODY, OUTCOMES, Log
 
 if TYPE_CHECKING:
     from simsla.world.environment import Environment
@@ -42,6 +42,8 @@ class RequestTotals:
     """The same with valid requests that failed, each at its deadline."""
     ttft_s: Floats
     ttft_count: Floats
+    cache_hits: Floats
+    """Answered valid requests by request class and code of `CACHE_HITS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,13 @@ def summarise(
             latency_all_s=per_class(latency_all, valid),
             ttft_s=per_class(ttft, streamed),
             ttft_count=per_class(streamed, streamed),
+            cache_hits=np.stack(
+                [
+                    per_class(answered, answered & (requests["cache_hit"] == code))
+                    for code in range(len(CACHE_HITS))
+                ],
+                axis=1,
+            ),
         ),
         attempts=attempt_totals(attempts, requests["deployment"][answered], deployments),
         tokens=np.stack(

@@ -28,7 +28,11 @@ HEADLINES: Final = {
     "cost_usd_per_1k_requests": "cost per 1,000 requests",
     "amplification": "attempts per request",
     "degraded_share": "degraded",
+    "cache_hit_share": "cache hits",
+    "cache_false_hit_share": "false cache hits",
 }
+OF_CACHES: Final = ("cache_hit_share", "cache_false_hit_share")
+"""Shown only where there were hits; the second is a share of those of known truth."""
 
 Numbers = Mapping[str, Any]
 
@@ -37,7 +41,7 @@ def report(result: Result, data: Mapping[str, Any]) -> str:
     """The whole result; `data` is `result.to_dict()`."""
     parts = [
         headline(result, data),
-        table(["", "value", "95 % interval"], [estimate_row(result, name) for name in HEADLINES]),
+        table(["", "value", "95 % interval"], [estimate_row(result, name) for name in headlines(result)]),
         outcomes(result),
         table(
             ["request class", "availability", "latency p99", "cost per 1,000"],
@@ -71,6 +75,15 @@ def headline(result: Result, data: Mapping[str, Any]) -> str:
         f"{runs} to {format_duration(scenario.horizon_s)}{warmup}: "
         f"{data['requests']:,} requests, {data['attempts']:,} attempts"
     )
+
+
+def headlines(result: Result) -> list[str]:
+    """The metrics that have something to say."""
+    values = {name: result.metrics[name].value for name in HEADLINES}
+    cached = values["cache_hit_share"] > 0
+    return [
+        name for name, value in values.items() if name not in OF_CACHES or (cached and not math.isnan(value))
+    ]
 
 
 def estimate_row(result: Result, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from simsla.records.names import ATTEMPT_OUTCOMES, OUTCOMES, PURPOSES
+from simsla.records.names import ATTEMPT_OUTCOMES, CACHE_HITS, OUTCOMES, PURPOSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ REQUEST_ROW = np.dtype(
         ("output_tokens", "<i4"),
         ("deadline_s", "<f8"),
         ("valid", "?"),
+        ("cache_hit", "<i1"),
     ]
 )
 ATTEMPT_ROW = np.dtype(
@@ -59,8 +60,8 @@ class Log:
     the tuples below; the deployment is the one that answered, -1 for none), `arrival_s`, `end_s`,
     `first_token_s` (times on the replication's clock; the first token of the answer, NaN without one),
     `outcome` (a code of `OUTCOMES`), `prompt_tokens`, `output_tokens` (of the answer), `deadline_s` (its
-    class's), `valid` (False: could never succeed anywhere), and, over all its attempts, `attempts` and
-    `cost_usd`.
+    class's), `valid` (False: could never succeed anywhere), `cache_hit` (a code of `CACHE_HITS`; what is not
+    `cached` is none), and, over all its attempts, `attempts` and `cost_usd`.
 
     `attempts` has one row per call: `request` (-1: it belongs to nobody), `deployment`, `ordinal` (of this
     request's call to this deployment, from 0), `purpose` (a code of `PURPOSES`), `start_s`, `queued_s`
@@ -91,7 +92,12 @@ class Log:
         """The request log as a frame, names in place of codes."""
         return _frame(
             self.requests,
-            {"request_class": self.request_classes, "outcome": OUTCOMES, "deployment": self.deployments},
+            {
+                "request_class": self.request_classes,
+                "outcome": OUTCOMES,
+                "deployment": self.deployments,
+                "cache_hit": CACHE_HITS,
+            },
         )
 
     def attempts_frame(self) -> pd.DataFrame:

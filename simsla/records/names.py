@@ -21,11 +21,15 @@ ATTEMPT_OUTCOMES: Final = (
     "timeout",
     "interrupted",
     "cancelled",
+    "malformed",
 )
 """How an attempt can end."""
 
-PURPOSES: Final = ("answer", "classify", "check")
+PURPOSES: Final = ("answer", "classify", "check", "shadow")
 """What a call is made for; a purpose of the policy's own is logged as `answer`."""
+
+CACHE_HITS: Final = ("none", "unknown", "true", "false")
+"""What an answer out of a cache was about: it is not known, the topic asked about (true), another (false)."""
 
 NOBODY: Final = -1
 """The request to which an attempt is credited that belongs to no request."""

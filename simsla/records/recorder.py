@@ -56,6 +56,7 @@ class Recorder(Protocol):
         output_tokens: int,
         deadline_s: float,
         valid: bool,
+        cache_hit: int,
         /,
     ) -> None:
         """A request ended, in exactly one outcome."""

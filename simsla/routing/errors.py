@@ -11,18 +11,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from simsla.routing.explanation import Explanation
+
+if TYPE_CHECKING:
+    from simsla.routing.progress import Progress
 
 
 class RoutingError(Exception):
     """The root of every error that a transport or a router raises on purpose.
 
-    ``explanation`` has the decisions that led to it where a Router raised it and explains.
+    A Router that explains leaves the request's ``progress``.
     """
 
-    explanation: Explanation | None = None
+    progress: Progress | None = None
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """The decisions that led to the error where a Router raised it and explains, else None."""
+        return None if self.progress is None else Explanation(self.progress)
 
 
 class AttemptError(RoutingError):

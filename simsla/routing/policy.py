@@ -6,12 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from simsla.routing.caching.semantic import CachePolicy
+from simsla.routing.classification.model import Classification
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
-from simsla.routing.health.breaker import BreakerPolicy
+from simsla.routing.health.breaker import Breaker, BreakerPolicy
+from simsla.routing.health.last_resort import FailWhenOpen, WaitWhenOpen, WhenAllOpen
+from simsla.routing.health.outlier import OutlierPolicy
+from simsla.routing.hedging.policy import HedgePolicy
+from simsla.routing.limits.policy import LimitsPolicy
+from simsla.routing.limits.spend import SpendPolicy
 from simsla.routing.retries.budget import Budget
 from simsla.routing.retries.rule import RetryPolicy
 from simsla.routing.router import Router
+from simsla.routing.sampling.quality import QualityPolicy
+from simsla.routing.sampling.shadow import ShadowPolicy
+from simsla.routing.selection.adaptive_weights import AdaptiveWeights
+from simsla.routing.selection.fallbacks import FallbackPolicy
 from simsla.routing.selection.load import (
     LeastOutstanding,
     Ordered,
@@ -21,8 +32,11 @@ from simsla.routing.selection.load import (
     WeightedRandom,
 )
 from simsla.routing.selection.measure import CostRanking, LatencyRanking, UsageRanking
+from simsla.routing.selection.price_weighted import PriceWeighted
 from simsla.routing.selection.priority import P99Shift, PriorityRanking
 from simsla.routing.selection.tiers import ComplexityCuts
+from simsla.routing.selection.zone_aware import ZoneAware
+from simsla.routing.streaming.policy import StreamingPolicy
 from simsla.routing.transport import Handler, Transport
 from simsla.routing.types import TIERS, Timeouts
 
@@ -38,6 +52,9 @@ Selection = (
     | UsageRanking
     | PriorityRanking
     | P99Shift
+    | PriceWeighted
+    | AdaptiveWeights
+    | ZoneAware
 )
 """The order of equally good deployments, by ``kind``."""
 
@@ -117,16 +134,41 @@ class RoutingPolicy(Section):
     retry_budget: Budget | None = field(default=None)
     """How many attempts after their first all requests together may make, at whichever deployment; None: as
     many as ``max_attempts`` allows each."""
-    breaker: BreakerPolicy | None = field(default=BreakerPolicy())
+    hedge: HedgePolicy | None = field(default=None)
+    """When to send a further attempt beside one that is late; None: never."""
+    breaker: Breaker | None = field(default=BreakerPolicy())
     """When to stop calling a deployment for a while; None: never."""
+    outlier: OutlierPolicy | None = field(default=None)
+    """When to eject a deployment that is worse than the others, as Envoy; None: never."""
+    when_all_open: WhenAllOpen = field(default=FailWhenOpen())
+    """What a request does when every deployment refuses. Fails, as in LiteLLM and resilience4j."""
+    limits: LimitsPolicy = field(default=LimitsPolicy())
+    """How much may be asked of a deployment or an account: rates, concurrency, throttles. By default
+    nothing is limited."""
+    spend: SpendPolicy | None = field(default=None)
+    """A hard cap on what a request and a day may cost; None: no cap."""
     regions: RegionPolicy = field(default=RegionPolicy())
     """How the region of a request counts."""
     selection: Selection = field(default=Ordered())
     """The order within a tier and, with affinity, within and outside the region."""
+    fallbacks: FallbackPolicy | None = field(default=None)
+    """Chains of deployments to try after a tier or a deployment, in general and for requests that do not fit
+    its context window or its content policy; None: the tiers are all there is."""
     pre_call_checks: bool = setting(False)
     """Pass over deployments whose context window the prompt plus ``max_tokens`` does not fit, where another
     one fits. False as LiteLLM's ``enable_pre_call_checks``."""
 
+    streaming: StreamingPolicy | None = field(default=None)
+    """How streams are read. None: ``handle`` sends requests with ``stream`` like any other, and
+    `Router.stream` goes by the defaults of the section."""
+    cache: CachePolicy | None = field(default=None)
+    """When an earlier answer to a question that is alike is given instead of a new one; None: never."""
+    classify: Classification | None = field(default=None)
+    """How a request without a tier gets one; None: by its complexity, or the default tier."""
+    quality: QualityPolicy | None = field(default=None)
+    """Which answers are reviewed and checked; None: none."""
+    shadow: ShadowPolicy | None = field(default=None)
+    """Which requests are also sent to a deployment whose answers nobody gets; None: none."""
     explain: bool = setting(True)
     """Whether replies and errors carry the list of the decisions behind them."""
 
@@ -146,6 +188,24 @@ class RoutingPolicy(Section):
         for name, limit_s in self.timeouts.to_dict().items():
             if limit_s is not None and limit_s > self.deadline_s:
                 raise ConfigError(f"timeouts.{name}", limit_s, f"at most deadline_s ({self.deadline_s:g})")
+        if self.streaming is not None:
+            self.streaming.check(self.timeouts.resolve(self.deadline_s))
+        resort = self.when_all_open
+        if isinstance(resort, WaitWhenOpen) and (resort.max_wait_s or 0.0) > self.deadline_s:
+            expected = f"at most deadline_s ({self.deadline_s:g})"
+            raise ConfigError("when_all_open.max_wait_s", resort.max_wait_s, expected)
+        waits_s = {
+            "cache.timeout_s": None if self.cache is None else self.cache.timeout_s,
+            "classify.timeout_s": None if self.classify is None else self.classify.limit_s,
+        }
+        for where, limit_s in waits_s.items():
+            if limit_s is not None and limit_s > self.deadline_s:
+                raise ConfigError(where, limit_s, f"at most deadline_s ({self.deadline_s:g})")
+        if self.hedge is not None:
+            self.hedge.check(self.deadline_s, self.timeouts.resolve(self.deadline_s), self.max_attempts)
+
+        if isinstance(self.selection, ZoneAware) and self.regions.affinity:
+            raise ConfigError("regions.affinity", True, "false where selection is zone_aware")
 
     def check(self, deployments: Iterable[Named], path: str = "routing") -> None:
         """Refuse, with `ConfigError`, chains that name a deployment which does not exist."""
@@ -156,10 +216,17 @@ class RoutingPolicy(Section):
                     expected = f"a deployment: {', '.join(known) or 'there is none'}"
                     raise ConfigError(f"{path}.tiers.{tier}.{index}", name, expected, nearest(name, known))
 
-        for where, name in self.selection.named():
-            if name not in known:
-                expected = f"a deployment: {', '.join(known) or 'there is none'}"
-                raise ConfigError(f"{path}.selection.{where}", name, expected, nearest(name, known))
+        for section, part in (
+            ("selection", self.selection),
+            ("fallbacks", self.fallbacks),
+            ("retry", self.retry),
+            ("limits", self.limits),
+            ("shadow", self.shadow),
+        ):
+            for where, name in () if part is None else part.named():
+                if name not in known:
+                    expected = f"a deployment: {', '.join(known) or 'there is none'}"
+                    raise ConfigError(f"{path}.{section}.{where}", name, expected, nearest(name, known))
 
     def __call__(self, transport: Transport) -> Handler:
         """A Router for this transport, as ``handle(request)``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from simsla.routing.errors import AttemptError
@@ -17,19 +18,26 @@ NO_DEADLINE: Final = math.inf
 class Progress:
     """One request on its way through the Router.
 
-    ``deadline`` is absolute, on the event loop's clock, in seconds. ``attempts`` counts the calls begun for
-    the answer, hedges included; ``errors`` holds those that failed, in order. ``spent_usd`` is what its calls
-    of every purpose have cost, as far as the Router knows. ``max_tokens`` limits the output of the next
-    attempt where a spend cap does. ``answered_by`` is the candidate that answered. ``refusals`` has each
-    reason why a candidate was passed over, ``notes`` what the reply's metadata must say; both are None while
-    there is nothing. ``steps`` are its decisions, None where nobody wants an explanation.
+    ``deadline`` is absolute, on the event loop's clock, in seconds. ``explains`` says whether decisions are
+    kept; ``steps`` are those so far, raw tuples of `Step`, None while there was none worth a word.
+    ``attempts`` counts the calls begun for the answer, hedges included, ``errors`` are those that failed, in
+    order, ``begun_s`` is when the latest began and ``answered_by`` the candidate that answered. ``spent_usd``
+    is what its calls have cost as far as the Router knows, without that of the answer itself. Where a spend
+    cap limits it, ``max_tokens`` is the most output of the next attempt, ``committed_usd`` what it has spent
+    and reserved, and ``account`` the request that pays for this one, None where it pays for itself.
+    ``refusals`` has each reason why a candidate was passed over, ``notes`` what the reply's metadata must
+    say; both are None while there is nothing.
     """
 
     __slots__ = (
+        "account",
         "answered_by",
         "attempts",
+        "begun_s",
+        "committed_usd",
         "deadline",
         "errors",
+        "explains",
         "max_tokens",
         "notes",
         "refusals",
@@ -38,25 +46,35 @@ class Progress:
         "steps",
     )
 
-    def __init__(self, request: Request, deadline: float = NO_DEADLINE, *, explain: bool = False) -> None:
+    def __init__(self, request: Request, deadline: float = NO_DEADLINE, explains: bool = True) -> None:
+        # One of these is made for every request: stores only.
         self.request = request
         self.deadline = deadline
-        self.answered_by: Candidate | None = None
+        self.explains = explains
+        self.steps: list[tuple[Any, ...]] | None = None
         self.attempts = 0
-        self.errors: list[AttemptError] = []
-        self.max_tokens: int | None = None
-        self.refusals: dict[str, None] | None = None
+        self.errors: Sequence[AttemptError] = ()
+        self.answered_by: Candidate | None = None
+        self.begun_s = 0.0
         self.spent_usd = 0.0
+        self.committed_usd = 0.0
+        self.max_tokens: int | None = None
+        self.account: Progress | None = None
+        self.refusals: dict[str, None] | None = None
         self.notes: dict[str, Any] | None = None
-        self.steps: list[tuple[Any, ...]] | None = [] if explain else None
+
+    def failed(self, at_s: float, name: str, error: AttemptError) -> None:
+        """The attempt at the deployment of this name failed."""
+        self.errors = [*self.errors, error]
+        self.explain(self.begun_s, "attempt", name)
+        self.explain(at_s, "failed", name, error.kind)
 
     def refused(self, at_s: float, name: str, reason: str) -> None:
         """The candidate of this name was passed over."""
         if self.refusals is None:
             self.refusals = {}
         self.refusals[reason] = None
-        if self.steps is not None:
-            self.steps.append((at_s, "skipped", name, reason))
+        self.explain(at_s, "skipped", name, reason)
 
     def note(self, name: str, value: object) -> None:
         """Something that the reply's metadata must say."""
@@ -65,6 +83,8 @@ class Progress:
         self.notes[name] = value
 
     def explain(self, at_s: float, what: str, subject: str, why: object = "") -> None:
-        """Add a decision: `Step` has the meaning of the four."""
-        if self.steps is not None:
+        """Keep a decision: `Step` has the meaning of the four."""
+        if self.explains:
+            if self.steps is None:
+                self.steps = []
             self.steps.append((at_s, what, subject, why))

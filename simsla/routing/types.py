@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simsla.routing.errors import ConfigError, nearest
 from simsla.routing.explanation import Explanation
+
+if TYPE_CHECKING:
+    from simsla.routing.progress import Progress
 
 TIERS: Final = ("economy", "standard", "premium")
 """The tiers of service, cheapest first."""
@@ -23,7 +27,10 @@ class Request:
     ``complexity`` (a hint in [0, 1]) chooses. ``deadline`` is an absolute time on the event loop's clock,
     in seconds, or None. ``prompt_tokens`` is the length of the prompt, ``max_tokens`` the most output
     tokens wanted. A larger ``priority`` matters more. ``messages`` is the chat form; without it a text of
-    ``prompt_tokens`` words is made when asked for.
+    ``prompt_tokens`` words is made when asked for. ``needs`` are the capabilities without which a deployment
+    cannot answer it, such as "vision", "tools" or "json". ``prefix_tokens`` are those of the
+    answer that are there already, as a last message by the assistant to be continued; ``prompt_tokens``
+    counts them, ``max_tokens`` does not.
     """
 
     __slots__ = (
@@ -33,7 +40,9 @@ class Request:
         "deadline",
         "id",
         "max_tokens",
+        "needs",
         "parent_id",
+        "prefix_tokens",
         "priority",
         "prompt_tokens",
         "purpose",
@@ -64,6 +73,8 @@ class Request:
         session: str | None = None,
         topic: str | None = None,
         messages: Sequence[Message] | None = None,
+        needs: tuple[str, ...] = (),
+        prefix_tokens: int = 0,
     ) -> None:
         # One of these is made per simulated request: stores only.
         self.id = id
@@ -82,6 +93,8 @@ class Request:
         self.session = session
         self.topic = topic
         self._messages = messages
+        self.needs = needs
+        self.prefix_tokens = prefix_tokens
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -100,6 +113,18 @@ class Request:
                 return _text_of(message.get("content"))
         return ""
 
+    @property
+    def given_messages(self) -> Sequence[Message] | None:
+        """The messages that came with it; None where its text is synthetic."""
+        return self._messages
+
+    def replace(self, **changes: Any) -> Request:
+        """The same request, its id included, with other values of these attributes."""
+        other = copy.copy(self)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
+
     def derive(self, *, purpose: str, **changes: Any) -> Request:
         """A subordinate call of this request, such as its classification.
 
@@ -114,8 +139,10 @@ class Request:
 
     def __repr__(self) -> str:
         asked = self.tier or (f"complexity {self.complexity:g}" if self.complexity is not None else "no tier")
+        needs = f", needs {', '.join(self.needs)}" if self.needs else ""
         return (
-            f"<Request {self.id!r} {self.request_class}/{self.purpose}, {self.prompt_tokens} tokens, {asked}>"
+            f"<Request {self.id!r} {self.request_class}/{self.purpose}, {self.prompt_tokens} tokens, "
+            f"{asked}{needs}>"
         )
 
 
@@ -130,17 +157,17 @@ class Reply:
     """One answer.
 
     ``deployment`` is the name of what answered; ``first_token_s`` and ``total_s`` are seconds from sending
-    to the first token and to the end. ``metadata`` is None unless somebody had something to say,
-    ``explanation`` is what a Router adds.
+    to the first token and to the end. ``metadata`` is None unless somebody had something to say. A Router
+    that explains leaves the request's ``progress``.
     """
 
     __slots__ = (
         "deployment",
-        "explanation",
         "finish_reason",
         "first_token_s",
         "metadata",
         "model",
+        "progress",
         "text",
         "tokens_in",
         "tokens_out",
@@ -168,7 +195,12 @@ class Reply:
         self.total_s = total_s
         self.finish_reason = finish_reason
         self.metadata = metadata
-        self.explanation: Explanation | None = None
+        self.progress: Progress | None = None
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """The decisions behind the reply where a Router made it and explains, else None."""
+        return None if self.progress is None else Explanation(self.progress, self)
 
     def __repr__(self) -> str:
         note = f", {self.metadata}" if self.metadata else ""
@@ -199,7 +231,8 @@ class Deployment:
     """One model served at one place.
 
     ``api_key_env`` is the *name* of an environment variable, never a key. Prices are USD per million tokens,
-    ``context_window`` is in tokens, ``components`` names what must be up for it to be up.
+    ``context_window`` is in tokens, ``components`` names what must be up for it to be up. ``capabilities``
+    is all that it can do beyond plain text, in the words of ``Request.needs``.
     """
 
     name: str
@@ -214,6 +247,11 @@ class Deployment:
     context_window: int | None = None
     max_concurrency: int | None = None
     components: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+    def cost_usd(self, tokens_in: int, tokens_out: int) -> float:
+        """The price of so many tokens, in USD."""
+        return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
 
     def __post_init__(self) -> None:
         if self.tier not in TIERS:

@@ -10,7 +10,7 @@ from simsla.scenario.objectives import Objective
 from simsla.scenario.prices import Price, PriceCard, price_card
 from simsla.scenario.scenario import Scenario
 from simsla.scenario.traces import Trace, TraceError, load_trace
-from simsla.scenario.traffic import PoissonArrivals, RequestClass, TraceArrivals
+from simsla.scenario.traffic import PoissonArrivals, RequestClass, Topics, TraceArrivals
 
 __all__ = [
     "Billing",
@@ -28,6 +28,7 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "ScenarioError",
+    "Topics",
     "Trace",
     "TraceArrivals",
     "TraceError",

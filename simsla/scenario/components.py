@@ -12,7 +12,7 @@ from simsla.scenario.quantities import Duration, Number, PositiveDuration, Whole
 
 __all__ = ["Component", "Episode", "Fault", "Region"]
 
-FaultKind = Literal["outage", "hang", "brownout", "slowdown"]
+FaultKind = Literal["outage", "hang", "brownout", "slowdown", "cut", "malformed"]
 
 
 class Episode(Model):
@@ -34,7 +34,8 @@ class Fault(Model):
     """One way in which a component fails.
 
     `severity` is the share of attempts hit while an episode lasts: refused (outage), accepted and never
-    answered (hang), answered with `error` (brownout); for a slowdown it is the factor on the latency.
+    answered (hang), answered with `error` (brownout), broken off within the answer (cut), answered with what
+    cannot be read (malformed); for a slowdown it is the factor on the latency.
     Episodes come from exactly one of `schedule`; `gap` and `repair`: a renewal process from start to start
     whose overlapping episodes are united; `uptime` and `repair`: an alternating renewal process.
     """
@@ -55,8 +56,8 @@ class Fault(Model):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         check_severity(self.kind, self.severity, "severity")
-        if self.kind in ("brownout", "slowdown") and "severity" not in self.model_fields_set:
-            raise refuse(f"a value (required for a {self.kind})", below="severity")
+        if self.kind not in ("outage", "hang") and "severity" not in self.model_fields_set:
+            raise refuse(f"a value (required for the kind {self.kind})", below="severity")
         self._check_error()
         self._check_process()
         for i, episode in enumerate(self.schedule):

@@ -19,8 +19,9 @@ __all__ = ["ERROR_KINDS", "Billing", "DeploymentSpec", "Latency", "Tier"]
 Tier = Literal["economy", "standard", "premium"]
 BillingRule = Literal["generated", "full", "none"]
 
-ERROR_KINDS = ("429", "500", "503", "connect", "hang")
-"""How an attempt can fail by itself: an HTTP status, no connection, accepted and never answered."""
+ERROR_KINDS = ("400", "429", "500", "503", "connect", "hang", "cut", "malformed")
+"""How an attempt can fail by itself: an HTTP status, no connection, accepted and never answered, broken off
+within the answer, answered with what cannot be read."""
 
 
 class Latency(Model):
@@ -84,6 +85,8 @@ class DeploymentSpec(Model):
     api_key_env: str | None = None
     """The name of an environment variable, never a key."""
     context_window: Annotated[Whole, Field(ge=1)] | None = None
+    capabilities: tuple[Name, ...] = ()
+    """All that it can do beyond plain text, such as vision, tools, json."""
     price: PriceOrReference = Price()
     latency: Latency
     errors: Errors = Field(default_factory=FrozenDict)
@@ -131,4 +134,5 @@ class DeploymentSpec(Model):
             context_window=self.context_window,
             max_concurrency=self.max_concurrency,
             components=self.dependencies,
+            capabilities=self.capabilities,
         )

@@ -32,6 +32,7 @@ LESS_IS_BETTER: Final = (
     "timeout_share",
     "shed_share",
     "abandoned_share",
+    "cache_false_hit_share",
     "requests_per_day",
     "tokens_in_per_day",
     "tokens_out_per_day",

@@ -19,11 +19,11 @@ from pydantic import (
 )
 
 from simsla.scenario.deployments import Tier
-from simsla.scenario.fields import Dist, Model, ShareDist, refuse
+from simsla.scenario.fields import Dist, Model, Name, ShareDist, refuse
 from simsla.scenario.quantities import Number, PositiveDuration, Rate, Share, Whole
 from simsla.scenario.traces import Trace, TraceError, load_trace
 
-__all__ = ["PoissonArrivals", "RequestClass", "TraceArrivals"]
+__all__ = ["PoissonArrivals", "RequestClass", "Topics", "TraceArrivals"]
 
 
 class PoissonArrivals(Model):
@@ -110,6 +110,26 @@ Regions = Annotated[
 ]
 
 
+class Topics(Model):
+    """What the requests of a class are about, so that a cache has something to find.
+
+    Topic k is asked about in proportion to k^-zipf. Each has `paraphrases` wordings, equally likely, which
+    have most words in common, and a near topic: another question in the same words but one.
+    """
+
+    count: Annotated[Whole, Field(ge=1, le=1_000_000)]
+    """How many there are, near ones not counted."""
+    zipf: Annotated[Number, Field(ge=0)] = 1.0
+    """The exponent of their popularity; 0: all alike. Queries of search engines have about 1."""
+    paraphrases: Annotated[Whole, Field(ge=1)] = 5
+    """Wordings of a topic; 1: it is always asked in the same words."""
+    near_misses: Share = 0.1
+    """The share of requests about the near topic of the one that was drawn, which only a careful cache tells
+    apart; 0: there are no near topics."""
+    words: Annotated[Whole, Field(ge=4, le=1000)] = 12
+    """The length of the question; what is longer in a prompt is the same for all."""
+
+
 class RequestClass(Model):
     """A kind of traffic."""
 
@@ -128,6 +148,10 @@ class RequestClass(Model):
     priority: Whole = 0
     region: Regions = ()
     """Where requests come from: pairs of a region and a relative weight."""
+    needs: tuple[Name, ...] = ()
+    """The capabilities without which a deployment cannot answer, such as vision, tools, json."""
+    topics: Topics | None = None
+    """What requests are about; None: nothing in particular, and no two are alike."""
 
     _name: str = PrivateAttr(default="")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simsla.records import OUTCOMES, Recorder
+from simsla.records import CACHE_HITS, OUTCOMES, Recorder
 from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
 from simsla.virtualtime.tasks import SimTask
 from simsla.world.requests import OpenRequest, SimRequest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simsla.world.transport import SimTransport
 
 OK, DEGRADED, CACHED, ERROR, TIMEOUT, SHED, ABANDONED = range(len(OUTCOMES))
+NO_HIT, UNKNOWN_HIT, TRUE_HIT, FALSE_HIT = range(len(CACHE_HITS))
 
 
 class Failures(NamedTuple):
@@ -204,11 +205,11 @@ class _Source:
         whose.closed = True
         if whose.patience is not None:
             whose.patience.cancel()
-        deployment, first_token_s, output_tokens = -1, float("nan"), 0
+        deployment, first_token_s, output_tokens, cache_hit = -1, float("nan"), 0, NO_HIT
         if outcome == OK:
             deployment = whose.answered_by
             if deployment < 0:
-                outcome = CACHED
+                outcome, cache_hit = CACHED, _cache_hit(answer, whose)
             else:
                 first_token_s, output_tokens = whose.first_token_s, whose.output_tokens
                 if isinstance(answer, Reply):
@@ -229,6 +230,7 @@ class _Source:
                 output_tokens,
                 self._deadline_s,
                 prompt_tokens < harness.largest_window,
+                cache_hit,
             )
         except Exception as error:
             # The recorder's mistake: raised here it would be taken for the policy's.
@@ -260,6 +262,21 @@ class _Source:
                 whose.task.cancel()
             oldest.popleft()
         self._watch = None
+
+
+def _cache_hit(answer: object, whose: OpenRequest) -> int:
+    """What is known of an answer out of a cache, which its metadata tell under `cache`.
+
+    There `topic` is what the answer was first given to, which the world compares with the true topic of the
+    request; where either is missing, the policy's own `true_hit` (True, False, None) is believed.
+    """
+    metadata = answer.metadata if isinstance(answer, Reply) else None
+    told = metadata.get("cache") if isinstance(metadata, Mapping) else None
+    if not isinstance(told, Mapping):
+        return UNKNOWN_HIT
+    topic, topics = told.get("topic"), whose.block.topic
+    hit = told.get("true_hit") if topic is None or topics is None else topic == topics[whose.place]
+    return TRUE_HIT if hit is True else FALSE_HIT if hit is False else UNKNOWN_HIT
 
 
 def _largest_window(deployments: Sequence[Deployment]) -> float:

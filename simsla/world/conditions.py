@@ -22,10 +22,21 @@ HANG = -1
 
 CONNECT = ATTEMPT_OUTCOMES.index("connect")
 
+CUT = ATTEMPT_OUTCOMES.index("interrupted")
+MALFORMED = ATTEMPT_OUTCOMES.index("malformed")
+
 _OUTCOME_OF_STATUS = {
     429: ATTEMPT_OUTCOMES.index("rate_limited"),
     500: ATTEMPT_OUTCOMES.index("server_error"),
     503: ATTEMPT_OUTCOMES.index("unavailable"),
+}
+
+# What a deployment's own errors say about an answer, in the order of their thresholds: new kinds are
+# appended, so that the luck of a scenario without them does not move.
+_OUTCOME_OF_ANSWER = {str(status): outcome for status, outcome in _OUTCOME_OF_STATUS.items()} | {
+    "400": ATTEMPT_OUTCOMES.index("bad_request"),
+    "cut": CUT,
+    "malformed": MALFORMED,
 }
 
 
@@ -42,12 +53,17 @@ class Condition:
     steps: tuple[tuple[float, int], ...]
     slowdown: float
 
-    def failure(self, u: float) -> int:
-        """The outcome of an attempt whose uniform is below `failing`."""
+    def failure(self, u: float) -> tuple[int, float]:
+        """The outcome of an attempt whose uniform is below `failing`, and where in its step u lies.
+
+        The place is uniform in [0, 1) itself, so it may decide what else is a matter of chance.
+        """
+        below = 0.0
         for threshold, outcome in self.steps:
             if u < threshold:
-                return outcome
-        return self.steps[-1][1]
+                return outcome, (u - below) / (threshold - below)
+            below = threshold
+        return self.steps[-1][1], 0.0
 
 
 def condition(errors: Mapping[str, float], episodes: Sequence[tuple[int, float, int]]) -> Condition:
@@ -73,15 +89,20 @@ def condition(errors: Mapping[str, float], episodes: Sequence[tuple[int, float, 
     strike(errors.get("hang", 0.0), HANG)
     for severity, error in by_kind["brownout"]:
         strike(severity, _OUTCOME_OF_STATUS[error])
-    # The shares of HTTP errors exclude one another: an attempt has one answer.
-    statuses = [(status, errors.get(str(status), 0.0)) for status in _OUTCOME_OF_STATUS]
-    base, total = remaining, math.fsum(share for _, share in statuses)
+    # The shares of answers exclude one another: an attempt has one answer.
+    answers = [(name, errors.get(name, 0.0)) for name in _OUTCOME_OF_ANSWER]
+    base, total = remaining, math.fsum(share for _, share in answers)
     so_far = 0.0
-    for status, share in statuses:
+    for name, share in answers:
         if share > 0:
             so_far += share
-            steps.append((1.0 - base * (1.0 - so_far), _OUTCOME_OF_STATUS[status]))
-    failing = 1.0 if total == 1.0 else 1.0 - base * (1.0 - total)
+            steps.append((1.0 - base * (1.0 - so_far), _OUTCOME_OF_ANSWER[name]))
+    remaining = 0.0 if total == 1.0 else base * (1.0 - total)
+    for severity, _ in by_kind["cut"]:
+        strike(severity, CUT)
+    for severity, _ in by_kind["malformed"]:
+        strike(severity, MALFORMED)
+    failing = 1.0 - remaining
     slowdown = math.prod(severity for severity, _ in by_kind["slowdown"])
     return Condition(refused, failing, tuple(steps), slowdown)
 

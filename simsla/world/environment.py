@@ -14,7 +14,7 @@ from simsla.records.log import categorical
 if TYPE_CHECKING:
     import pandas as pd
 
-FAULT_KINDS: Final = ("outage", "hang", "brownout", "slowdown")
+FAULT_KINDS: Final = ("outage", "hang", "brownout", "slowdown", "cut", "malformed")
 """What a fault does; a code is an index into this tuple."""
 
 Episode = tuple[int, int, float, float, float, int]

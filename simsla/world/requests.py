@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from simsla.routing import Request
+from simsla.world.topics import question
 
 if TYPE_CHECKING:
+    from simsla.routing.types import Message
     from simsla.scenario import RequestClass
     from simsla.virtualtime.handles import SimTimerHandle
     from simsla.world.traffic import Block
@@ -44,13 +47,18 @@ class OpenRequest:
         self.patience: SimTimerHandle | None = None
         self.calls: dict[Any, int] = {}
         # The latest attempt that was answered: its deployment's code, when its first token came, its length.
+        # Where it continued an answer that had broken off, the first token and the length are of the whole.
         self.answered_by = -1
         self.first_token_s = math.nan
         self.output_tokens = 0
 
 
 class SimRequest(Request):
-    """A request that carries the world's knowledge of it, so that no table is searched for each attempt."""
+    """A request that carries the world's knowledge of it, so that no table is searched for each attempt.
+
+    If it has a topic, its prompt is the question about it, before which its messages have as much context as
+    its length leaves room for.
+    """
 
     __slots__ = ("_world",)
 
@@ -79,8 +87,30 @@ class SimRequest(Request):
         self.client = None
         self.region = region
         self.session = None
-        self.topic = None
+        topic = world.block.topic
+        self.topic = None if topic is None else topic[world.place]
         self._messages = None
+        self.needs = spec.needs
+        self.prefix_tokens = 0
+
+    @property
+    def prompt(self) -> str:
+        """The question about its topic, as many words of its end as the prompt has tokens; see `Request`."""
+        block = self._world.block
+        if self._messages is not None or block.topic is None:
+            return super().prompt
+        place = self._world.place
+        words = question(block.topic[place], block.wording[place], block.words)
+        return " ".join(words[-max(self.prompt_tokens, 1) :])
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The chat form of the request; see `Request`."""
+        messages = super().messages
+        context = self.prompt_tokens - self._world.block.words
+        if self._messages is not None or self._world.block.topic is None or context <= 0:
+            return messages
+        return [{"role": "system", "content": " ".join(["word"] * context)}, *messages]
 
     def derive(self, *, purpose: str, **changes: Any) -> Request:
         """As `Request.derive`; the world still knows whose call it is."""

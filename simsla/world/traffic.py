@@ -18,6 +18,7 @@ from scipy import stats
 
 from simsla.scenario.traffic import PoissonArrivals, TraceArrivals
 from simsla.world.streams import BLOCK, Stream
+from simsla.world.topics import TopicDraws
 
 if TYPE_CHECKING:
     from simsla.distributions import Distribution
@@ -37,7 +38,8 @@ class Block:
 
     `index` is its place among the blocks of the class; position i in it is the request number
     `index * BLOCK + i` of the class. `arrival_s` is on the run's clock. `luck` is where each deployment keeps
-    what it drew for the block, by ordinal, and `late_luck` what it last drew for one request alone.
+    what it drew for the block, by ordinal, and `late_luck` what it last drew for one request alone. Where
+    requests are about nothing in particular `topic` is None.
     """
 
     __slots__ = (
@@ -52,6 +54,9 @@ class Block:
         "prompt_tokens",
         "region",
         "request_class",
+        "topic",
+        "wording",
+        "words",
     )
 
     def __init__(self, request_class: str, index: int, deployments: int) -> None:
@@ -63,6 +68,10 @@ class Block:
         self.complexity: list[float] | None = None
         self.patience_s: list[float] | None = None
         self.region: list[str] | None = None
+        self.topic: list[str] | None = None
+        # How each is asked about, and in how many words; where there are no topics, nothing reads them.
+        self.wording: list[int] = []
+        self.words = 0
         self.luck: list[list[tuple[list[float], ...]]] = [[] for _ in range(deployments)]
         self.other_luck: dict[tuple[int, str], list[tuple[list[float], ...]]] = {}
         self.late_luck: dict[tuple[int, str, int], tuple[int, tuple[list[float], ...]]] = {}
@@ -78,6 +87,7 @@ class ClassTraffic:
         self._traits = Stream(seed, replication, "traffic", spec.name, "traits")
         # Shared by all classes: it divides the rows of a trace between them.
         self._assignment = Stream(seed, replication, "traffic", "trace", "assignment")
+        self._topics = None if spec.topics is None else TopicDraws(spec.topics, spec.name, seed, replication)
         regions = [name for name, _ in spec.region]
         weights = np.cumsum([weight for _, weight in spec.region])
         self._regions = regions
@@ -140,6 +150,8 @@ class ClassTraffic:
         if self._regions:
             places = np.searchsorted(self._region_edges, u[_REGION], side="right")
             block.region = [self._regions[place] for place in places.tolist()]
+        if self._topics is not None:
+            self._topics.add_to(block)
         return block
 
 

@@ -16,14 +16,18 @@ from simsla.routing import Chunk, Deployment, NotFound, Reply, Request, Timeouts
 from simsla.routing.errors import (
     AttemptError,
     AttemptTimeout,
+    BadRequest,
     ConnectError,
     ContextLengthExceeded,
+    MalformedReply,
     RateLimited,
     ServerError,
     ServiceUnavailable,
+    StreamInterrupted,
     nearest,
 )
-from simsla.world.conditions import CONNECT, HANG, Condition
+from simsla.routing.selection.capabilities import offers
+from simsla.world.conditions import CONNECT, CUT, HANG, MALFORMED, Condition
 from simsla.world.requests import OpenRequest
 from simsla.world.server import Luck, Server
 from simsla.world.streams import BLOCK
@@ -38,6 +42,7 @@ TIMEOUT = ATTEMPT_OUTCOMES.index("timeout")
 CANCELLED = ATTEMPT_OUTCOMES.index("cancelled")
 CONTEXT_LENGTH = ATTEMPT_OUTCOMES.index("context_length")
 RATE_LIMITED = ATTEMPT_OUTCOMES.index("rate_limited")
+BAD_REQUEST = ATTEMPT_OUTCOMES.index("bad_request")
 
 _ERROR_CLASSES: dict[int, type[AttemptError]] = {
     CONNECT: ConnectError,
@@ -45,6 +50,9 @@ _ERROR_CLASSES: dict[int, type[AttemptError]] = {
     RATE_LIMITED: RateLimited,
     ATTEMPT_OUTCOMES.index("server_error"): ServerError,
     ATTEMPT_OUTCOMES.index("unavailable"): ServiceUnavailable,
+    BAD_REQUEST: BadRequest,
+    CUT: StreamInterrupted,
+    MALFORMED: MalformedReply,
 }
 
 _PURPOSE_CODES = {name: code for code, name in enumerate(PURPOSES)}
@@ -74,7 +82,8 @@ class _Attempt:
     """One call, from its arrival to its row in the log.
 
     `total_s` and `first_s` count from the moment of service. `served` is False for an attempt that is turned
-    away, fails or hangs, and so generates nothing.
+    away, fails or hangs, and so generates nothing. `readable` are the tokens that a stream shows of an answer
+    that breaks off or ends in what cannot be read.
     """
 
     __slots__ = (
@@ -86,6 +95,7 @@ class _Attempt:
         "per_token_s",
         "purpose",
         "queued_s",
+        "readable",
         "request",
         "served",
         "server",
@@ -99,6 +109,7 @@ class _Attempt:
     total_s: float
     first_s: float
     per_token_s: float
+    readable: int
 
     def __init__(
         self,
@@ -126,7 +137,7 @@ class _Attempt:
     @property
     def finish_reason(self) -> str:
         """`length` for an answer that a limit of tokens cut short."""
-        return "stop" if self.tokens == self.whose.block.output_tokens[self.whose.place] else "length"
+        return "stop" if self.tokens == _to_come(self.whose, self.request) else "length"
 
     def turn_away(self, outcome: int) -> None:
         """It gets no slot; its answer is an error, or a refused connection."""
@@ -136,10 +147,9 @@ class _Attempt:
     def serve(self, condition: Condition) -> None:
         """It has its slot: what becomes of it, and when."""
         place = self.whose.place
-        fails, firsts, per_tokens, errors = self.luck
+        fails, firsts, per_tokens, _ = self.luck
         if fails[place] < condition.failing:
-            self.outcome = outcome = condition.failure(fails[place])
-            self.total_s = math.inf if outcome == HANG else errors[place]
+            self._fail(condition)
             return
         self.outcome = OK
         self.served = True
@@ -147,6 +157,22 @@ class _Attempt:
         self.first_s = first_s = firsts[place] * slowdown
         self.per_token_s = per_token_s = per_tokens[place] * slowdown
         self.total_s = first_s + self.tokens * per_token_s
+
+    def _fail(self, condition: Condition) -> None:
+        """Its slot does not help it: an error, no answer ever, or an answer that is spoiled on its way."""
+        place = self.whose.place
+        fails, firsts, per_tokens, errors = self.luck
+        self.outcome, where = condition.failure(fails[place])
+        if self.outcome not in (CUT, MALFORMED):
+            self.total_s = math.inf if self.outcome == HANG else errors[place]
+            return
+        # A cut comes after the first token, at any moment alike; what cannot be read is seen at the end.
+        self.served = True
+        self.first_s = firsts[place] * condition.slowdown
+        self.per_token_s = per_tokens[place] * condition.slowdown
+        generated = where * self.tokens if self.outcome == CUT else self.tokens
+        self.total_s = self.first_s + generated * self.per_token_s
+        self.readable = max(1, int(generated)) if self.outcome == CUT else self.tokens - 1
 
 
 class SimTransport:
@@ -242,7 +268,7 @@ class SimTransport:
         if attempt.outcome == QUEUED:
             await self._wait(attempt, min(total_s, first_token_s))
         now_s = attempt.queued_s  # since the attempt began, like every other moment here
-        if attempt.outcome != OK:
+        if not attempt.served:
             limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
             if attempt.outcome == CONNECT:
                 limit_s, phase = min((limit_s, phase), (now_s + _limit(timeouts.connect_s), "connect"))
@@ -252,14 +278,21 @@ class SimTransport:
             await self._until(attempt.start_s + end_s)
             raise self._failed(attempt, phase)
         sent = 0
-        while sent < attempt.tokens:
-            piece = 1 if sent == 0 else min(_TOKENS_PER_CHUNK, attempt.tokens - sent)
-            if sent == 0:
-                # The clock of the answer: `first_s` to the first token, and all of it after `total_s`.
+        whole = attempt.outcome == OK
+        readable = attempt.tokens if whole else attempt.readable
+        while sent < readable or not whole:
+            spoiled = sent == readable
+            piece = 1 if sent == 0 else min(_TOKENS_PER_CHUNK, readable - sent)
+            # The clock of the answer: `first_s` to the first token, and all of it after `total_s`.
+            if spoiled:
+                due_s = attempt.queued_s + attempt.total_s
+            elif sent == 0:
                 due_s = attempt.queued_s + attempt.first_s
-                limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
             else:
                 due_s = attempt.queued_s + attempt.first_s + (sent + piece) * attempt.per_token_s
+            if sent == 0:
+                limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
+            else:
                 limit_s, phase = total_s, "total"
                 # Tokens come one by one, however many of them a piece shows.
                 if timeouts.idle_s is not None and attempt.per_token_s > timeouts.idle_s:
@@ -269,9 +302,11 @@ class SimTransport:
                 attempt.outcome = TIMEOUT
                 raise self._failed(attempt, phase)
             await self._until(attempt.start_s + due_s)
+            if spoiled:
+                raise self._failed(attempt, phase)
             now_s = due_s
             sent += piece
-            last = sent == attempt.tokens
+            last = whole and sent == attempt.tokens
             if last:
                 if sent == 1:
                     await self._until(attempt.start_s + attempt.queued_s + attempt.total_s)
@@ -305,6 +340,8 @@ class SimTransport:
         else:
             luck = server.luck(block, purpose, ordinal, place)
         tokens = block.output_tokens[place]
+        if request.prefix_tokens:
+            tokens = _to_come(whose, request)
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:
             tokens = most
@@ -319,6 +356,8 @@ class SimTransport:
         condition = conditions.current if now < conditions.until_s else conditions.at(now)
         if luck[0][place] < condition.refused:
             attempt.turn_away(CONNECT)
+        elif request.needs and not offers(deployment, request.needs):
+            attempt.turn_away(BAD_REQUEST)
         elif tokens < 1:
             attempt.turn_away(CONTEXT_LENGTH)
         elif server.limit is None:
@@ -375,8 +414,10 @@ class SimTransport:
         first_token_s = attempt.start_s + first_s
         if attempt.purpose == 0:
             whose.answered_by = server.index
-            whose.first_token_s = first_token_s
-            whose.output_tokens = tokens_out
+            prefix = attempt.request.prefix_tokens
+            if not prefix or math.isnan(whose.first_token_s):
+                whose.first_token_s = first_token_s
+            whose.output_tokens = prefix + tokens_out
         server.in_flight -= 1
         if attempt.holds_slot:
             server.release()
@@ -423,11 +464,14 @@ class SimTransport:
         server, now = attempt.server, self._env._now
         first_token_s, tokens_in, tokens_out = _NAN, 0, 0
         if attempt.served:
-            served_s = now - attempt.start_s - attempt.queued_s
+            # A reader who lags learns late that the answer broke off.
+            served_s = min(now - attempt.start_s - attempt.queued_s, attempt.total_s)
             generated = 0
             generating_s = served_s - attempt.first_s + _ROUNDING_S
             if generating_s >= 0:
                 first_token_s = attempt.start_s + attempt.queued_s + attempt.first_s
+                if attempt.purpose == 0 and math.isnan(attempt.whose.first_token_s):
+                    attempt.whose.first_token_s = first_token_s  # in case the answer is continued
                 generated = attempt.tokens
                 if generating_s < attempt.tokens * attempt.per_token_s:
                     generated = max(1, int(generating_s / attempt.per_token_s))
@@ -437,6 +481,9 @@ class SimTransport:
                 generated=generated,
                 whole=attempt.tokens,
             )
+            if outcome == MALFORMED:
+                # For the deployment it was an answer like any other.
+                tokens_in, tokens_out = attempt.request.prompt_tokens, attempt.tokens
         server.in_flight -= 1
         if attempt.holds_slot:
             server.release()
@@ -468,6 +515,12 @@ class SimTransport:
             block.output_tokens = [_NOBODYS_TOKENS] * BLOCK
             whose = OpenRequest(NOBODY, block, place)
         return whose
+
+
+def _to_come(whose: OpenRequest, request: Request) -> int:
+    """The tokens that the answer still lacks."""
+    whole = whose.block.output_tokens[whose.place]
+    return max(1, whole - request.prefix_tokens) if request.prefix_tokens else whole
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simsla.records import ATTEMPT_OUTCOMES, OUTCOMES, Log
+from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, OUTCOMES, Log
 
 CLASSES = ("chat", "batch")
 DEPLOYMENTS = ("near", "far")
@@ -20,6 +20,7 @@ REQUEST = {
     "ttft_s": np.nan,
     "deadline_s": 120.0,
     "valid": True,
+    "cache_hit": "none",
 }
 ATTEMPT = {"deployment": 0, "start_s": 0.0, "latency_s": 1.0, "outcome": "ok", "cost_usd": 0.0}
 
@@ -49,6 +50,7 @@ def log_of(requests: Sequence[dict], attempts: Sequence[dict] = ()) -> Log:
             "output_tokens": np.full(count, 5, dtype=np.int32),
             "deadline_s": column("deadline_s"),
             "valid": column("valid", bool),
+            "cache_hit": np.array([CACHE_HITS.index(r["cache_hit"]) for r in rows], dtype=np.int8),
         },
         {
             "request": called("request", np.int64),
@@ -88,6 +90,7 @@ def random_log(rng, count, horizon_s, failing=0.01, latency=lambda rng, n: rng.l
             "output_tokens": np.full(count, 5, dtype=np.int32),
             "deadline_s": np.full(count, 120.0),
             "valid": np.ones(count, dtype=bool),
+            "cache_hit": np.zeros(count, dtype=np.int8),
         },
         {
             "request": np.arange(count),

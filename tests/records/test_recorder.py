@@ -5,7 +5,7 @@ import pytest
 from simulation.policies import naive
 from simulation.scenarios import deployment, scenario, traffic, varied
 
-from simsla.records import ATTEMPT_OUTCOMES, OUTCOMES, ColumnRecorder
+from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, OUTCOMES, ColumnRecorder
 from simsla.simulation import run_one
 
 
@@ -59,7 +59,7 @@ def test_columns_keep_more_rows_than_a_block_holds():
         recorder.attempt(
             number, 1, 2, 0, number * 0.5, 0.25, 1.5, 2.5, OUTCOMES.index("ok"), 7, 9, number * 1e-6, False
         )
-        recorder.close_request(number, 0, number * 0.5, 3.5, 0, -1, float("nan"), 7, 9, 120.0, True)
+        recorder.close_request(number, 0, number * 0.5, 3.5, 0, -1, float("nan"), 7, 9, 120.0, True, 3)
     log = recorder.log(("chat",), ("a", "b"))
     assert (log.requests["request"] == np.arange(100_000)).all()
     assert (log.requests["arrival_s"] == np.arange(100_000) * 0.5).all()
@@ -67,6 +67,7 @@ def test_columns_keep_more_rows_than_a_block_holds():
     assert (log.requests["attempts"] == 1).all()
     assert (log.requests["cost_usd"] == log.attempts["cost_usd"]).all()
     assert log.requests["valid"].dtype == bool
+    assert (log.requests["cache_hit"] == CACHE_HITS.index("false")).all()
     assert np.isnan(log.requests["first_token_s"]).all()
 
 

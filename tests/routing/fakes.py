@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import pickle
 import random
+from contextlib import asynccontextmanager
 
-from simsla.routing import AttemptError, AttemptTimeout, Deployment, Reply, RoutingPolicy
+from simsla.routing import AttemptError, AttemptTimeout, Chunk, Deployment, Reply, RoutingPolicy
 
 
 class FakeClockLoop(asyncio.SelectorEventLoop):
@@ -44,6 +46,19 @@ class Answer:
 HANG = Answer(after_s=float("inf"))
 
 
+class Streamed(Answer):
+    """Tokens that come after these seconds each; ``then_s`` after the last the error, if there is one.
+
+    With ``cut`` the stream ends there without its last chunk. `send` gets all of it at its end.
+    """
+
+    def __init__(self, *gaps_s, error=None, then_s=0.0, cut=False):
+        super().__init__(sum(gaps_s) + then_s, error)
+        self.gaps_s = gaps_s
+        self.then_s = then_s
+        self.cut = cut
+
+
 def fails(error, after_s=0.1):
     """The error's class, or a function that makes a fresh one."""
     return Answer(after_s, error)
@@ -68,18 +83,24 @@ class ScriptedTransport:
         self.random = random.Random(seed)
         self.script = {name: list(answers) for name, answers in (script or {}).items()}
         self.attempts = []
+        self.requests = []
         self.in_flight = {deployment.name: 0 for deployment in deployments}
         self.peak = dict(self.in_flight)
+
+    def _begin(self, request, deployment, timeouts):
+        name = deployment.name
+        self.attempts.append((name, asyncio.get_running_loop().time(), timeouts))
+        self.requests.append(request)
+        self.in_flight[name] += 1
+        self.peak[name] = max(self.peak[name], self.in_flight[name])
+        answers = self.script.get(name, [Answer()])
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
     async def send(self, request, deployment, *, timeouts, max_tokens=None):
         loop = asyncio.get_running_loop()
         name = deployment.name
         start = loop.time()
-        self.attempts.append((name, start, timeouts))
-        answers = self.script.get(name, [Answer()])
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        self.in_flight[name] += 1
-        self.peak[name] = max(self.peak[name], self.in_flight[name])
+        answer = self._begin(request, deployment, timeouts)
         try:
             if answer.after_s > timeouts.total_s:
                 await asyncio.sleep(timeouts.total_s)
@@ -92,8 +113,49 @@ class ScriptedTransport:
         took_s = loop.time() - start
         return Reply("text", name, deployment.model, request.prompt_tokens, 10, took_s, took_s)
 
-    def stream(self, request, deployment, *, timeouts, max_tokens=None):
-        raise NotImplementedError
+    @asynccontextmanager
+    async def stream(self, request, deployment, *, timeouts, max_tokens=None):
+        """Each token is the number of its place in the whole answer; an `Answer` has one."""
+        answer = self._begin(request, deployment, timeouts)
+        if not isinstance(answer, Streamed):
+            gaps_s = () if answer.error else (answer.after_s,)
+            then_s = answer.after_s if answer.error else 0.0
+            answer = Streamed(*gaps_s, error=answer.error, then_s=then_s)
+        most = request.max_tokens if max_tokens is None else max_tokens
+        chunks = self._chunks(answer, deployment.name, timeouts, request.prefix_tokens, most or math.inf)
+        try:
+            yield chunks
+        finally:
+            await chunks.aclose()
+            self.in_flight[deployment.name] -= 1
+
+    async def _chunks(self, answer, name, timeouts, prefix, most):
+        loop = asyncio.get_running_loop()
+        start = last = due = loop.time()
+
+        async def until(due):
+            limits = [(start + timeouts.total_s, "total")]
+            if last == start:
+                limits.append((start + timeouts.first_token_s, "first_token"))
+            else:
+                limits.append((last + timeouts.idle_s, "idle"))
+            limit, phase = min(limits)
+            await asyncio.sleep(max(0.0, min(due, limit) - loop.time()))
+            if due > limit:
+                raise AttemptTimeout(deployment=name, phase=phase)
+
+        for index, gap_s in enumerate(answer.gaps_s):
+            due += gap_s
+            await until(due)
+            last = due
+            complete = index + 1 == len(answer.gaps_s) and not (answer.error or answer.cut)
+            finish = "length" if index + 1 >= most else "stop" if complete else None
+            yield Chunk(f"{prefix + index} ", 1, finish)
+            if finish:
+                return
+        if answer.error:
+            await until(due + answer.then_s)
+            raise named(answer.error(), name)
 
     @property
     def called(self):

@@ -3,16 +3,27 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from itertools import accumulate
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from routing.fakes import copied
+from routing.fakes import copied, deployment
 
-from simsla.routing import ConfigError, FullJitter, RateLimited, Request, RetryPolicy, ServerError
+from simsla.routing import (
+    ConfigError,
+    FullJitter,
+    NotFound,
+    RateLimited,
+    Request,
+    RetryPolicy,
+    RoutingPolicy,
+    ServerError,
+)
 from simsla.routing.protocols import NEXT, Failure
 from simsla.routing.retries.backoff import DecorrelatedJitter, EqualJitter, Exponential
+from simsla.routing.retries.backoff_libraries import PollyBackoff, StaminaBackoff
 from simsla.routing.retries.backoff_sdk import (
     AWSBackoff,
     Backoff,
@@ -65,12 +76,48 @@ def delay_s(backoff, retry, u, waited_s=0.0, error=None):
         (EnvoyBackoff(), 3, 0.0, 0.25),
         (AWSBackoff(), 3, 0.0, 0.4),
         (AWSBackoff(), 40, 0.0, 20.0),
+        (StaminaBackoff(), 0, 0.1, 1.1),
+        (StaminaBackoff(), 3, 0.8, 1.8),
+        (StaminaBackoff(0.1, 100.0, 1.0, 3.0), 2, 0.9, 1.9),
+        (StaminaBackoff(), 9, 5.0, 5.0),
     ],
 )
 def test_the_range_of_each_formula(backoff, retry, least_s, most_s):
     ends = sorted(delay_s(backoff, retry, u) for u in (0.0, 1.0))
     assert ends == pytest.approx([least_s, most_s], rel=1e-12)
     assert delay_s(backoff, retry, 0.5) == pytest.approx((least_s + most_s) / 2)
+
+
+def polly(base_s, retries, rng):
+    """The delays of Polly.Contrib.WaitAndRetry: what the curve has risen since the retry before."""
+    before = 0.0
+    for retry in range(retries):
+        t = retry + rng.random()
+        risen = 2.0**t * math.tanh(math.sqrt(4.0 * t))
+        yield (risen - before) / 1.4 * base_s
+        before = risen
+
+
+def test_polly_rises_along_its_curve():
+    # f(1) = 1.9281, f(2) = 3.9722 and f(3) = 7.9843
+    backoff = PollyBackoff(1.0, 100.0)
+    assert [delay_s(backoff, 0, u) for u in (0.0, 1.0)] == pytest.approx([0.0, 1.9281 / 1.4], abs=1e-4)
+    assert delay_s(backoff, 1, 0.0) == pytest.approx(1.9281 / 1.4, abs=1e-4)
+    assert delay_s(backoff, 2, 1.0) == pytest.approx((7.9843 - 3.9722) / 1.4, abs=1e-4)
+    assert delay_s(PollyBackoff(1.0, 1.5), 2, 1.0) == 1.5
+
+
+def test_each_delay_has_the_distribution_of_pollys():
+    draws = 4000
+    rng = random.Random(3)
+    published = zip(*(polly(1.0, 4, rng) for _ in range(draws)), strict=True)
+    for retry, theirs in enumerate(map(sorted, published)):
+        ours = sorted(PollyBackoff(1.0, 1e9).delay_s(retry, 0.0, rng) for _ in range(draws))
+        merged = sorted([(delay, 1) for delay in ours] + [(delay, -1) for delay in theirs])
+        distance = max(abs(each) for each in accumulate(sign for _, sign in merged)) / draws
+        # Kolmogorov-Smirnov for two samples: the 0.1 % point is 1.95 sqrt(2 / n).
+        assert distance < 1.95 * math.sqrt(2 / draws)
+        assert ours[draws // 2] == pytest.approx((1, 1, 2, 4)[retry], rel=0.15)
 
 
 def test_decorrelated_jitter_grows_from_the_delay_before():
@@ -147,6 +194,29 @@ def test_a_kind_of_error_has_its_own_retries():
     assert decide(policy, ServerError(), tries=2) == NEXT
     assert decide(policy, ServerError(retry_after_s=29.0)) == NEXT
     assert RetryPolicy.from_dict(policy.to_dict()) == copied(policy) == policy
+
+
+def test_a_deployment_has_its_own_retries_unless_the_kind_of_error_has():
+    values = {
+        "max_attempts": 2,
+        "backoff": {"kind": "constant", "interval_s": 0.1},
+        "per_error": {"rate_limited": {"max_attempts": 1}},
+        "per_deployment": {"a": {"max_attempts": 3, "backoff": {"kind": "constant", "interval_s": 2}}},
+    }
+    policy = RetryPolicy.from_dict(values)
+    assert decide(policy, ServerError(deployment="a"), tries=2) == ("retry", 2.0)
+    assert decide(policy, ServerError(deployment="a"), tries=3) == NEXT
+    assert decide(policy, ServerError(deployment="b")) == ("retry", 0.1)
+    assert decide(policy, ServerError(deployment="b"), tries=2) == NEXT
+    assert decide(policy, RateLimited(deployment="a")) == NEXT
+    assert decide(policy, NotFound(deployment="a")) == NEXT
+    assert RetryPolicy.from_dict(policy.to_dict()) == copied(policy) == policy
+
+
+def test_a_deployment_with_retries_of_its_own_must_exist():
+    policy = RoutingPolicy.from_dict({"retry": {"per_deployment": {"flsh": {}}}})
+    with pytest.raises(ConfigError, match=r"^routing\.retry\.per_deployment\.flsh: .*did you mean 'flash'"):
+        policy.check([deployment("flash")])
 
 
 @pytest.mark.parametrize(

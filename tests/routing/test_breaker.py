@@ -102,6 +102,15 @@ def test_outcomes_of_attempts_from_before_the_outage_change_nothing(outcome):
     assert breaker.state == "closed"
 
 
+def test_a_late_failure_does_not_open_it_again_when_its_time_is_over():
+    breaker = BreakerPolicy(failures=1, open_s=10.0).build()
+    late = breaker.admit(NOBODY, 0.0)
+    fail(breaker, 0.0)
+    breaker.failed(late, 15.0, ERROR)
+    assert breaker.opened == 1
+    assert breaker.available_at(15.0) == 15.0
+
+
 def settle(breaker, ticket, outcome, now):
     if outcome == "released":
         breaker.released(ticket, now)
@@ -118,7 +127,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker: CircuitBreaker = self.policy.build()
         self.now = 0.0
         self.out: list[object] = []
-        self.current: object = None  # the ticket of the present episode, once one was given
+        self.current: object = None  # the number of the present episode, once one was given
         self.probes_used = 0
         self.in_a_row = 0
         self.opened_at = -math.inf
@@ -140,13 +149,13 @@ class BreakerMachine(RuleBasedStateMachine):
         if ticket is not None:
             self.probes_used += self.breaker.state == "half_open"
             self.out.append(ticket)
-            self.current = ticket
+            self.current = ticket[0]
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), outcome=st.sampled_from(["succeeded", "failed", "released"]))
     def settle(self, data, outcome):
         ticket = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
-        before, current = self.breaker.state, ticket == self.current
+        before, current = self.breaker.state, ticket[0] == self.current
         settle(self.breaker, ticket, outcome, self.now)
         after = self.breaker.state
         if not current:

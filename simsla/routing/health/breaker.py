@@ -1,18 +1,23 @@
-"""Circuit breaker by consecutive failures, with bounded probes while half-open."""
+"""Circuit breakers by consecutive failures, and the union of every kind of breaker."""
 
 from __future__ import annotations
 
-import math
+import random
 from dataclasses import dataclass
 
-from simsla.routing.config import Section, setting
-from simsla.routing.errors import AttemptError
-from simsla.routing.progress import Progress
-from simsla.routing.types import Reply
+from simsla.routing.config import setting
+from simsla.routing.health.accrual import FinagleBreaker
+from simsla.routing.health.cooldown import LiteLLMCooldown, PortkeyBreaker
+from simsla.routing.health.machine import CircuitBreaker
+from simsla.routing.health.opentime import Opening, growing, verify_longest
+from simsla.routing.health.ratio import PollyBreaker, RatioBreaker
+from simsla.routing.health.trips import Consecutive
+
+__all__ = ["Breaker", "BreakerPolicy", "CircuitBreaker"]
 
 
 @dataclass(frozen=True)
-class BreakerPolicy(Section):
+class BreakerPolicy(Opening):
     """When to stop calling a deployment, and how to find out that it is back."""
 
     kind = "consecutive"
@@ -26,81 +31,25 @@ class BreakerPolicy(Section):
     """Calls let through while half-open; as many successes close the breaker, one failure opens it again. 1
     as Finagle: what is still broken then costs one request per ``open_s``."""
 
-    def build(self) -> CircuitBreaker:
-        """A breaker in its first state, closed."""
-        return CircuitBreaker(self)
+    def verify(self) -> None:
+        """The longest open time is not shorter than the first one."""
+        verify_longest(self.open_s, self.max_open_s)
+
+    def build(self, rng: random.Random | None = None, group: int = 1) -> CircuitBreaker:
+        """A breaker in its first state, closed. ``group`` does not matter to it."""
+        rng = random.Random() if rng is None else rng
+        return CircuitBreaker(
+            Consecutive(self.failures),
+            growing(self, self.open_s, rng),
+            rng,
+            probes=self.half_open_probes,
+            ramp=self.ramp,
+        )
 
 
-class CircuitBreaker:
-    """The state machine of one deployment: closed, open, half-open.
+Breaker = BreakerPolicy | RatioBreaker | PollyBreaker | FinagleBreaker | LiteLLMCooldown | PortkeyBreaker
+"""Every kind; the first is meant where no ``kind`` is given.
 
-    A ticket is the number of the state's episode, so the outcome of an attempt that began in an earlier
-    episode changes nothing: a slow success from before the outage does not close the breaker, and no late
-    failure prolongs it.
-    """
-
-    refusal = "breaker open"
-
-    __slots__ = ("_episode", "_failures", "_free_probes", "_open_until", "_policy", "_successes", "state")
-
-    def __init__(self, policy: BreakerPolicy) -> None:
-        self._policy = policy
-        self.state = "closed"
-        self._episode = 0
-        self._failures = 0
-        self._open_until = -math.inf
-        self._free_probes = 0
-        self._successes = 0
-
-    def admit(self, progress: Progress, now: float) -> int | None:
-        """A ticket, or None while open and while every probe is out."""
-        if self.state == "closed":
-            return self._episode
-        if self.state == "open":
-            if now < self._open_until:
-                return None
-            self._enter("half_open")
-            self._free_probes = self._policy.half_open_probes
-            self._successes = 0
-        if self._free_probes == 0:
-            return None
-        self._free_probes -= 1
-        return self._episode
-
-    def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
-        """The attempt was answered."""
-        if ticket != self._episode:
-            return
-        self._failures = 0
-        if self.state == "half_open":
-            self._successes += 1
-            if self._successes == self._policy.half_open_probes:
-                self._enter("closed")
-
-    def failed(self, ticket: object, now: float, error: AttemptError) -> None:
-        """The attempt failed through the deployment's fault."""
-        if ticket != self._episode:
-            return
-        self._failures += 1
-        if self.state == "half_open" or self._failures >= self._policy.failures:
-            self._enter("open")
-            self._open_until = now + self._policy.open_s
-
-    def released(self, ticket: object, now: float) -> None:
-        """The attempt says nothing about the deployment: its probe can be used again."""
-        if ticket == self._episode and self.state == "half_open":
-            self._free_probes += 1
-
-    def available_at(self, now: float) -> float:
-        """Now unless open; inf while every probe is out, because nobody knows when one returns."""
-        if self.state == "open":
-            return max(now, self._open_until)
-        return math.inf if self.state == "half_open" and self._free_probes == 0 else now
-
-    def _enter(self, state: str) -> None:
-        self.state = state
-        self._episode += 1
-        self._failures = 0
-
-    def __repr__(self) -> str:
-        return f"<CircuitBreaker {self.state}, {self._failures} failures in a row>"
+``build(rng, group)`` makes the breaker of one deployment: ``rng`` decides jitter and ramps (None: one of its
+own), ``group`` is how many deployments serve the same tier, this one included.
+"""

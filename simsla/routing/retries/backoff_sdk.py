@@ -17,6 +17,7 @@ from simsla.routing.retries.backoff import (
     FullJitter,
     doubled_s,
 )
+from simsla.routing.retries.backoff_libraries import PollyBackoff, StaminaBackoff
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,12 @@ class OpenAIBackoff(Section):
 
 @dataclass(frozen=True)
 class LiteLLMBackoff(Section):
-    """min(max(base 2^n, Retry-After), cap) + 0.75 U, as litellm: the hint of the server is cut to the cap."""
+    """min(max(base 2^n, Retry-After), cap) + 0.75 U, as litellm: the hint of the server is cut to the cap.
+
+    Litellm draws a deployment of the group anew for each retry, and waits 0 s while the group has another
+    healthy one. Here another deployment is always called without a wait, and a retry is at the same one: its
+    rule is ``retry.max_attempts: 1``, which leaves each deployment for the next at once.
+    """
 
     kind = "litellm"
 
@@ -174,5 +180,7 @@ Backoff = (
     | BifrostBackoff
     | EnvoyBackoff
     | AWSBackoff
+    | PollyBackoff
+    | StaminaBackoff
 )
 """Every formula; the first is meant where no ``kind`` is given."""

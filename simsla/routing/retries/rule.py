@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +27,7 @@ RETRYABLE: Final = (
 
 @dataclass(frozen=True)
 class ErrorRetry(Section):
-    """What one kind of error changes in the retry policy; what is left out stays."""
+    """What one kind of error, or one deployment, changes in the retry policy; what is left out stays."""
 
     max_attempts: int | None = setting(None, minimum=1)
     """Attempts at one deployment, counted over all kinds, when the last one failed in this way. 1: never
@@ -59,6 +59,13 @@ class RetryPolicy(Section):
 
     per_error: Mapping[str, ErrorRetry] = setting(FrozenMapping(), keys=RETRYABLE)
     """Kind of error -> what it changes. A kind named here is retried whether or not ``on_errors`` has it."""
+    per_deployment: Mapping[str, ErrorRetry] = setting(FrozenMapping())
+    """Deployment -> what it changes, as LiteLLM's ``model_group_retry_policy``. What ``per_error`` says of
+    the kind of error goes before."""
+
+    def named(self) -> Iterable[tuple[str, str]]:
+        """Path within the section and name of each deployment that it names."""
+        return ((f"per_deployment.{name}", name) for name in self.per_deployment)
 
     def decide(self, failure: Failure, rng: random.Random) -> Decision:
         """The rule itself; the same generator gives the same delays."""
@@ -68,14 +75,15 @@ class RetryPolicy(Section):
         max_attempts = self.max_attempts
         backoff = self.backoff
         retry_after_cap_s = self.retry_after_cap_s
-        special = self.per_error.get(error.kind)
-        if special is not None:
-            max_attempts = max_attempts if special.max_attempts is None else special.max_attempts
-            backoff = special.backoff or backoff
-            cap_s = special.retry_after_cap_s
-            retry_after_cap_s = retry_after_cap_s if cap_s is None else cap_s
-        elif error.kind not in self.on_errors:
+        of_error = self.per_error.get(error.kind)
+        if of_error is None and error.kind not in self.on_errors:
             return NEXT
+        for special in (self.per_deployment.get(error.deployment or ""), of_error):
+            if special is not None:
+                max_attempts = max_attempts if special.max_attempts is None else special.max_attempts
+                backoff = special.backoff or backoff
+                cap_s = special.retry_after_cap_s
+                retry_after_cap_s = retry_after_cap_s if cap_s is None else cap_s
         if failure.tries >= max_attempts:
             return NEXT
         hint_s = error.retry_after_s

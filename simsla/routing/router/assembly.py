@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from simsla.routing.protocols import Health, Selector
+from simsla.routing.health.gate import combined
+from simsla.routing.progress import Progress
+from simsla.routing.protocols import Health, LastResort, RetryRule, Selector, Stage
+from simsla.routing.router.attempts import Attempts
+from simsla.routing.router.backends import Backends
+from simsla.routing.router.caching import CacheStage
+from simsla.routing.router.calls import Calls
+from simsla.routing.router.classifying import ClassifyStage
+from simsla.routing.router.clock import LoopClock
+from simsla.routing.router.guard import Guard
+from simsla.routing.router.sampling import SamplingStage, ShadowStage
+from simsla.routing.router.subordinate import Ask
 from simsla.routing.selection.chains import ChainSelector
-from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Watched
+from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Ranking, Watched
 from simsla.routing.transport import Transport
+from simsla.routing.types import Reply, Request
 
 if TYPE_CHECKING:
     from simsla.routing.policy import RoutingPolicy
@@ -16,16 +30,83 @@ if TYPE_CHECKING:
 def selector(policy: RoutingPolicy, transport: Transport) -> Selector:
     """Who may be tried in which order, each with its health."""
     deployments = transport.deployments
-    breaker = policy.breaker
-    health: dict[str, Health | None] = {
-        deployment.name: None if breaker is None else breaker.build() for deployment in deployments
-    }
     ranking = policy.selection.build(deployments, transport.random)
-    if ranking is not None:
-        health = {name: Watched(inner, ranking, name) for name, inner in health.items()}
+    health = _health(policy, transport, ranking)
     made: Selector = ChainSelector(policy, deployments, health)
     if ranking is not None:
         made = RankedSelector(made, ranking, policy.regions.affinity)
+    if policy.fallbacks is not None:
+        made = policy.fallbacks.build(made, policy, deployments, health)
     if policy.pre_call_checks:
         made = PreCallSelector(made)
+    return made
+
+
+def retry_rule(policy: RoutingPolicy) -> RetryRule:
+    """What follows a failed attempt; a content policy may have chains of its own."""
+    return policy.retry if policy.fallbacks is None else policy.fallbacks.rule(policy.retry)
+
+
+def last_resort(policy: RoutingPolicy) -> LastResort | None:
+    """What to do when nothing is left to try; None: fail."""
+    return policy.when_all_open.build()
+
+
+def stages(
+    policy: RoutingPolicy,
+    transport: Transport,
+    backends: Backends,
+    guard: Guard,
+    clock: LoopClock,
+    ask: Ask,
+) -> tuple[Stage, ...]:
+    """What stands around the attempts, outermost first. ``ask`` sends a subordinate request."""
+    made: list[Stage] = []
+
+    def now() -> float:
+        return clock.now()
+
+    if policy.quality is not None:
+        made.append(SamplingStage(policy.quality, ask, guard, now, transport.random, backends.review))
+    if policy.shadow is not None:
+        shadow = policy.shadow
+        target = next(each for each in transport.deployments if each.name == shadow.deployment)
+        once = Attempts(shadow.selector(target), policy.retry, None, None, 1, clock, transport)
+        send = Calls(transport, clock).send
+
+        def copy(request: Request, progress: Progress) -> Awaitable[Reply]:
+            return once.run(progress, send)
+
+        made.append(ShadowStage(shadow, copy, guard, now, transport.random, backends.compare))
+    if policy.cache is not None:
+        backend = policy.cache.build() if backends.cache is None else backends.cache
+        made.append(CacheStage(policy.cache, backend, guard, now))
+    if policy.classify is not None:
+        made.append(ClassifyStage(policy.classify.build(backends.score), ask, guard, now))
+    return tuple(made)
+
+
+def _health(
+    policy: RoutingPolicy, transport: Transport, ranking: Ranking | None
+) -> Mapping[str, Health | None]:
+    deployments, rng = transport.deployments, transport.random
+    members = Counter(deployment.tier for deployment in deployments)
+    names = [deployment.name for deployment in deployments]
+    detector = None if policy.outlier is None else policy.outlier.build(names, rng)
+    limits = policy.limits.build(deployments, rng)
+    spend = {} if policy.spend is None else policy.spend.build(deployments)
+    made: dict[str, Health | None] = {}
+    for deployment in deployments:
+        name = deployment.name
+        verdicts: list[Health] = []
+        if policy.breaker is not None:
+            verdicts.append(policy.breaker.build(rng, members[deployment.tier]))
+        if detector is not None:
+            verdicts.append(detector.health(name))
+        # What is taken of a limit is given back in full only by the last to be asked: money comes last.
+        bounds: Sequence[Health] = (*limits[name], *([spend[name]] if name in spend else []))
+        overrides = policy.when_all_open.overrides or (ranking is not None and bool(bounds))
+        made[name] = combined(verdicts, bounds, overrides)
+        if ranking is not None:
+            made[name] = Watched(made[name], ranking, name)
     return made

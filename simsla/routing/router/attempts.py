@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from typing import TypeVar
+import math
+from collections.abc import Awaitable
+from typing import TypeVar, overload
 
 from simsla.routing.errors import AttemptError
 from simsla.routing.progress import Progress
@@ -18,11 +19,13 @@ from simsla.routing.protocols import (
     RetryRule,
     Selector,
 )
-from simsla.routing.router.calls import Call
+from simsla.routing.router.calls import Call, settle
 from simsla.routing.router.clock import LoopClock
+from simsla.routing.router.notes import explained, finished
 from simsla.routing.router.verdict import SHORTEST_ATTEMPT_S, verdict
 from simsla.routing.selection.chains import Candidate
-from simsla.routing.types import Timeouts
+from simsla.routing.transport import Transport
+from simsla.routing.types import Reply, Request, Timeouts
 
 R = TypeVar("R")
 
@@ -38,29 +41,54 @@ class Attempts:
         resort: LastResort | None,
         max_attempts: int,
         clock: LoopClock,
-        generator: random.Random,
+        transport: Transport,
+        deadline_s: float = math.inf,
+        explains: bool = True,
     ) -> None:
-        """Without a ``resort`` a request fails when nothing is left to try."""
+        """Without a ``resort`` a request fails when nothing is left to try; ``deadline_s`` and ``explains``
+        are for requests that begin here.
+        """
         self._selector = selector
         self._retry = retry
         self._budget = budget
         self._resort = resort
         self._max_attempts = max_attempts
         self._clock = clock
-        self._random = generator
+        self._random = transport.random
+        self._send = transport.send
+        self._deadline_s = deadline_s
+        self._explains = explains
 
-    async def run(self, progress: Progress, call: Call[R]) -> R:
+    def run(self, progress: Progress, call: Call[R]) -> Awaitable[R]:
         """What the first successful call returned; see `Router.handle` for the errors."""
+        return self.answer(progress.request, progress, call)
+
+    @overload
+    async def answer(self, request: Request) -> Reply: ...
+    @overload
+    async def answer(self, request: Request, progress: Progress, call: Call[R]) -> R: ...
+    async def answer(
+        self, request: Request, progress: Progress | None = None, call: Call[R] | None = None
+    ) -> R | Reply:
+        """The loop itself.
+
+        Without ``progress`` the request begins here, and without ``call`` whole replies are asked for: with
+        each coroutine between its task and the transport a simulated request would cost 5 % more.
+        """
         now = self._clock.now()
-        left_s = progress.deadline - now
-        candidates = self._selector.candidates(progress.request, now)
+        if progress is None:
+            deadline = now + self._deadline_s
+            if request.deadline is not None and request.deadline < deadline:
+                deadline = request.deadline
+            progress = Progress(request, deadline, self._explains)
+        deadline = progress.deadline
+        left_s = deadline - now
+        candidates = self._selector.candidates(request, now)
         index = 0
         tries = 0  # at this candidate
         delay_s = 0.0  # before this attempt
         untried = False  # whether a candidate was passed over
         forced: object | None = None  # the ticket of a candidate that is called although its health refuses
-        steps = progress.steps
-        errors = progress.errors
         answered = False
         lease = None if self._budget is None else self._budget.open(now)
         try:
@@ -73,6 +101,8 @@ class Attempts:
                     resort = self._resort.decide(Exhausted(progress, candidates, untried, now))
                     if resort.action == "fail":
                         break
+                    if progress.errors and not _paid(lease, progress.errors[-1], now):
+                        break
                     progress.explain(now, resort.action, *_reason(resort.candidate, resort.delay_s))
                     index = tries = 0
                     if resort.action == "wait":
@@ -80,7 +110,7 @@ class Attempts:
                             break
                         await asyncio.sleep(resort.delay_s)
                         now = self._clock.now()
-                        left_s = progress.deadline - now
+                        left_s = deadline - now
                         candidates = self._selector.candidates(progress.request, now)
                         continue
                     assert resort.candidate is not None
@@ -101,21 +131,22 @@ class Attempts:
                 timeouts = candidate.timeouts
                 if left_s < candidate.total_s:
                     timeouts = _cut(timeouts, left_s)
-                if steps is not None:
-                    steps.append((now, "attempt", candidate.deployment.name, ""))
+                progress.begun_s = now
                 try:
-                    result = await call(
-                        progress,
-                        candidate,
-                        ticket,
-                        timeouts,
-                        bool(errors) and timeouts is not candidate.timeouts,
+                    if call is not None:
+                        result = await call(progress, candidate, ticket, timeouts)
+                        answered = True
+                        return result
+                    progress.attempts += 1
+                    reply = await self._send(
+                        request, candidate.deployment, timeouts=timeouts, max_tokens=progress.max_tokens
                     )
                 except AttemptError as error:
                     now = self._clock.now()
-                    left_s = progress.deadline - now
-                    errors.append(error)
-                    progress.explain(now, "failed", candidate.deployment.name, error.kind)
+                    left_s = deadline - now
+                    if call is None:
+                        settle(progress, candidate, ticket, timeouts, now, error)
+                    progress.failed(now, candidate.deployment.name, error)
                     if lease is not None and not error.blames_request:
                         lease.failed(now, error)
                     tries += 1
@@ -124,6 +155,7 @@ class Attempts:
                         Failure(progress.request, error, tries, delay_s, now), self._random
                     )
                     if decision.action == "stop":
+                        explained(error, progress)
                         raise
                     if progress.attempts >= self._max_attempts:
                         untried = untried or index + 1 < len(candidates)
@@ -138,16 +170,28 @@ class Attempts:
                         progress.explain(now, "stopped", candidate.deployment.name, "retry budget spent")
                         untried = True
                         break
+                except BaseException:
+                    # Cancelled, or a mistake in the transport: no verdict on the deployment.
+                    if call is None and health is not None:
+                        health.released(ticket, self._clock.now())
+                    raise
                 else:
+                    if health is not None:
+                        health.succeeded(ticket, self._clock.now(), reply)
+                    progress.answered_by = candidate
                     answered = True
-                    return result
+                    return finished(reply, progress)
                 if delay_s > 0.0:
                     progress.explain(now, "wait", candidate.deployment.name, delay_s)
                     await asyncio.sleep(delay_s)
                     now = self._clock.now()
-                    left_s = progress.deadline - now
-            raise verdict(progress, left_s, untried)
+                    left_s = deadline - now
+            # No local name for the error, either.
+            raise explained(verdict(progress, left_s, untried), progress)
         finally:
+            # Each error's traceback refers to this frame and the frame to the errors: undo the cycle.
+            if progress.errors and call is None:
+                progress.errors = ()
             if lease is not None:
                 lease.close(self._clock.now(), answered)
 

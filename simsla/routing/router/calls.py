@@ -17,13 +17,12 @@ R_co = TypeVar("R_co", covariant=True)
 class Call(Protocol[R_co]):
     """An attempt in progress: a whole reply, a race of hedges, or a stream up to its first chunk.
 
-    ``ticket`` is what the candidate's health gave; the call hands it back. A hurried attempt got only what
-    earlier ones had left of the deadline. Counts its attempts in ``progress.attempts`` and leaves in
-    ``progress.answered_by`` what answered. Raises `AttemptError`.
+    ``ticket`` is what the candidate's health gave; the call hands it back. It counts its attempts in
+    ``progress.attempts`` and leaves in ``progress.answered_by`` what answered. Raises `AttemptError`.
     """
 
     async def __call__(
-        self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts, hurried: bool
+        self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts
     ) -> R_co: ...
 
 
@@ -35,23 +34,20 @@ class Calls:
         self._clock = clock
 
     async def send(
-        self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts, hurried: bool
+        self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts
     ) -> Reply:
         """The whole reply of one deployment."""
         health = candidate.health
         progress.attempts += 1
         try:
-            if progress.max_tokens is None:
-                reply = await self._send(progress.request, candidate.deployment, timeouts=timeouts)
-            else:
-                reply = await self._send(
-                    progress.request,
-                    candidate.deployment,
-                    timeouts=timeouts,
-                    max_tokens=progress.max_tokens,
-                )
+            reply = await self._send(
+                progress.request,
+                candidate.deployment,
+                timeouts=timeouts,
+                max_tokens=progress.max_tokens,
+            )
         except AttemptError as error:
-            settle(candidate, ticket, self._clock.now(), error, hurried)
+            settle(progress, candidate, ticket, timeouts, self._clock.now(), error)
             raise
         except BaseException:
             # Cancelled, or a mistake in the transport: no verdict on the deployment.
@@ -60,28 +56,27 @@ class Calls:
             raise
         if health is not None:
             health.succeeded(ticket, self._clock.now(), reply)
-        credit(progress, candidate, reply.tokens_in, reply.tokens_out)
+        progress.answered_by = candidate
         return reply
 
 
-def credit(progress: Progress, candidate: Candidate, tokens_in: int, tokens_out: int) -> None:
-    """The candidate has answered, at the price of its deployment."""
-    deployment = candidate.deployment
-    progress.spent_usd += (
-        tokens_in * deployment.usd_per_mtok_in + tokens_out * deployment.usd_per_mtok_out
-    ) * 1e-6
-    progress.answered_by = candidate
-
-
-def settle(candidate: Candidate, ticket: object, now: float, error: AttemptError, hurried: bool) -> None:
+def settle(
+    progress: Progress,
+    candidate: Candidate,
+    ticket: object,
+    timeouts: Timeouts,
+    now: float,
+    error: AttemptError,
+) -> None:
     """Hold the error against the deployment where it is the deployment's.
 
-    The timeout of a hurried attempt does not count: one hung deployment would open the breakers of those
-    that are tried after it.
+    A hurried attempt got only what earlier ones had left of the deadline. Its timeout does not count: one
+    hung deployment would open the breakers of those that are tried after it.
     """
     health = candidate.health
     if health is None:
         return
+    hurried = progress.attempts > 1 and timeouts is not candidate.timeouts
     if error.blames_request or (hurried and isinstance(error, AttemptTimeout)):
         health.released(ticket, now)
     else:

@@ -1,13 +1,14 @@
-"""The note in a reply that was not simply the first attempt at the tier asked for."""
+"""What a reply or an error says about how it came about."""
 
 from __future__ import annotations
 
+from simsla.routing.errors import RoutingError
 from simsla.routing.progress import Progress
 from simsla.routing.types import Reply
 
 
-def annotate(reply: Reply, progress: Progress) -> None:
-    """Add to the metadata what was asked for, what answered at which attempt, and what other parts noted."""
+def finished(reply: Reply, progress: Progress) -> Reply:
+    """The reply; its metadata says so where it was not simply the first attempt at the tier asked for."""
     candidate = progress.answered_by
     if candidate is not None and (progress.attempts > 1 or candidate.degraded):
         deployment = candidate.deployment
@@ -24,3 +25,13 @@ def annotate(reply: Reply, progress: Progress) -> None:
         }
     if progress.notes is not None:
         reply.metadata = {**(reply.metadata or {}), **progress.notes}
+    if progress.explains:
+        reply.progress = progress
+    return reply
+
+
+def explained(error: RoutingError, progress: Progress) -> RoutingError:
+    """The error, with the decisions that led to it."""
+    if progress.explains:
+        error.progress = progress
+    return error

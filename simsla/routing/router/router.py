@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from simsla.routing.errors import RoutingError
-from simsla.routing.explanation import Explanation
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import Stage
 from simsla.routing.router import assembly
 from simsla.routing.router.attempts import Attempts
-from simsla.routing.router.calls import Calls
+from simsla.routing.router.backends import Backends
+from simsla.routing.router.calls import Call, Calls
 from simsla.routing.router.clock import LoopClock
-from simsla.routing.router.notes import annotate
+from simsla.routing.router.delivery import Delivery
+from simsla.routing.router.guard import Guard
+from simsla.routing.router.hedging import hedged
+from simsla.routing.router.live import LiveStream
+from simsla.routing.router.notes import explained, finished
+from simsla.routing.router.reply_stream import ReplyStream
+from simsla.routing.router.streaming import Streams
+from simsla.routing.streaming.policy import StreamingPolicy
 from simsla.routing.transport import Transport
 from simsla.routing.types import Reply, Request
 
 if TYPE_CHECKING:
     from simsla.routing.policy import RoutingPolicy
+
+NO_BACKENDS: Final = Backends()
 
 
 class Router:
@@ -27,25 +38,57 @@ class Router:
     policy names a deployment that the transport does not have.
     """
 
-    def __init__(self, policy: RoutingPolicy, transport: Transport) -> None:
+    def __init__(self, policy: RoutingPolicy, transport: Transport, backends: Backends = NO_BACKENDS) -> None:
         policy.check(transport.deployments)
         self._clock = LoopClock()
         self._deadline_s = policy.deadline_s
-        self._explain = policy.explain
+        self._explains = policy.explain
+        selector = assembly.selector(policy, transport)
         self._attempts = Attempts(
-            assembly.selector(policy, transport),
-            policy.retry,
+            selector,
+            assembly.retry_rule(policy),
             None if policy.retry_budget is None else policy.retry_budget.build(),
-            None,
+            assembly.last_resort(policy),
             policy.max_attempts,
             self._clock,
-            transport.random,
+            transport,
+            policy.deadline_s,
+            policy.explain,
         )
-        self._send = Calls(transport, self._clock).send
-        self._stages: tuple[Stage, ...] = ()
+        streaming = policy.streaming or StreamingPolicy()
+        send: Call[Reply] = Calls(transport, self._clock).send
+        self._open: Call[LiveStream] = Streams(transport, self._clock, streaming).open
+        if policy.hedge is not None:
+            send, self._open = hedged(
+                policy.hedge, send, self._open, selector, policy.max_attempts, self._clock
+            )
+        self._whole = partial(self._attempts.run, call=send)
+        self._reads_all = policy.hedge is not None and policy.hedge.on == "first_token"
+        self._reads_streams = policy.streaming is not None or self._reads_all
+        self._resumes = streaming.resume
+        self._guard = Guard()
+        self._stages = assembly.stages(
+            policy,
+            transport,
+            backends,
+            self._guard,
+            self._clock,
+            lambda request, progress: self._attempts.run(progress, send),
+        )
+        if not (self._stages or policy.hedge or policy.streaming):
+            # Nothing stands around the attempts.
+            self.handle = self._attempts.answer  # type: ignore[method-assign]
+
+    @property
+    def swallowed(self) -> Mapping[str, int]:
+        """How many failures of optional parts (cache, classifier, ...) failed no request, by part."""
+        return self._guard.swallowed
 
     async def handle(self, request: Request) -> Reply:
         """One reply or one error.
+
+        With a ``streaming`` section a request with ``stream`` is answered as by `stream`, read to its end;
+        with hedges on the first token, every request is.
 
         The reply's ``metadata`` stays as the transport made it, unless the answer took more than one
         attempt or is below the tier asked for; then it says so. The ``explanation`` of the reply or of the
@@ -55,31 +98,47 @@ class Router:
         `Shed` where it is refused to protect others, `DeadlineExceeded` when its time is over and
         `AllAttemptsFailed` when everything else is used up.
         """
-        progress = self._begin(request)
-        try:
-            if self._stages:
-                reply = await self._through_stages(progress)
-            else:
-                reply = await self._attempts.run(progress, self._send)
-        except RoutingError as error:
-            if progress.steps is not None:
-                error.explanation = _explanation(progress)
-            raise
-        finally:
-            # Each error's traceback refers to a frame and the frame to the list: undo the cycle.
-            progress.errors.clear()
-        annotate(reply, progress)
-        if progress.steps is not None:
-            reply.explanation = _explanation(progress)
-        return reply
+        if self._reads_streams and (request.stream or self._reads_all):
+            return await self._answer(request, self._delivery(gives=False).answer)
+        return await self._answer(request, self._whole)
 
-    def _begin(self, request: Request) -> Progress:
+    def stream(self, request: Request) -> ReplyStream:
+        """The reply in chunks, as they come: ``async for chunk in router.stream(request)``.
+
+        The same stages, attempts, verdicts and explanation as those of `handle`, but once a token has reached
+        the caller no other attempt is begun, unless ``streaming.resume`` is on: the error is then raised as
+        the `AttemptError` that it is. A reply that did not come in chunks is one chunk.
+        """
+        return ReplyStream(
+            lambda delivery: self._answer(request, delivery.answer), self._delivery(gives=True)
+        )
+
+    def _delivery(self, *, gives: bool) -> Delivery:
+        return Delivery(self._attempts.run, self._open, resumes=self._resumes, gives=gives)
+
+    async def _answer(self, request: Request, answer: Callable[[Progress], Awaitable[Reply]]) -> Reply:
+        """Everything around the attempts, which are ``answer``."""
         deadline = self._clock.now() + self._deadline_s
         if request.deadline is not None and request.deadline < deadline:
             deadline = request.deadline
-        return Progress(request, deadline, explain=self._explain)
+        progress = Progress(request, deadline, self._explains)
+        try:
+            if self._stages:
+                reply = await self._through_stages(progress, answer)
+            else:
+                reply = await answer(progress)
+        except RoutingError as error:
+            explained(error, progress)
+            raise
+        finally:
+            # Each error's traceback refers to a frame and the frame to the errors: undo the cycle.
+            if progress.errors:
+                progress.errors = ()
+        return finished(reply, progress)
 
-    async def _through_stages(self, progress: Progress) -> Reply:
+    async def _through_stages(
+        self, progress: Progress, answer: Callable[[Progress], Awaitable[Reply]]
+    ) -> Reply:
         entered: list[tuple[Stage, Request]] = []
         reply = None
         try:
@@ -90,13 +149,8 @@ class Router:
                     return reply
                 progress.request = got
                 entered.append((stage, got))
-            reply = await self._attempts.run(progress, self._send)
+            reply = await answer(progress)
             return reply
         finally:
             for stage, request in reversed(entered):
                 stage.leave(request, progress, reply)
-
-
-def _explanation(progress: Progress) -> Explanation:
-    assert progress.steps is not None
-    return Explanation(progress.steps, progress.attempts, progress.spent_usd)

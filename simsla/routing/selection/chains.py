@@ -19,6 +19,7 @@ from simsla.routing.errors import (
     NoDeployment,
 )
 from simsla.routing.protocols import Health
+from simsla.routing.selection.capabilities import capable
 from simsla.routing.types import TIERS, Deployment, Request, Timeouts
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ class ChainSelector:
         deployments: Sequence[Deployment],
         health: Mapping[str, Health | None],
     ) -> None:
-        self._complexity = policy.complexity
-        self._default_tier = policy.default_tier
         self._policy = policy
         self._health = health
         self._timeouts = policy.timeouts.resolve(policy.deadline_s)
@@ -68,17 +67,17 @@ class ChainSelector:
         self._elsewhere = self._plans_in("")
 
     def candidates(self, request: Request, now: float) -> Plan:
-        """The plan for the request's tier and region; raises `NoDeployment` for a tier that does not
-        exist.
+        """The plan for the request's tier and region, without what lacks a capability that it needs; raises
+        `NoDeployment` for a tier that does not exist.
         """
         tier = request.tier
         if tier is None:
-            complexity = request.complexity
-            tier = self._default_tier if complexity is None else self._complexity.tier(complexity)
+            tier = unasked_tier(self._policy, request)
         try:
-            return self._plans.get(request.region, self._elsewhere)[tier]
+            plan = self._plans.get(request.region, self._elsewhere)[tier]
         except KeyError:
             raise NoDeployment(f"there is no tier {tier!r}; the tiers are {', '.join(TIERS)}") from None
+        return capable(plan, request.needs) if request.needs else plan
 
     def after(
         self, error: AttemptError, failed: Candidate, remaining: Sequence[Candidate]
@@ -130,6 +129,12 @@ class ChainSelector:
         near = [each for each in chain if each.region in (region, None)]
         far = [each for each in chain if each.region not in (region, None)]
         return near + far if regions.failover else near
+
+
+def unasked_tier(policy: RoutingPolicy, request: Request) -> str:
+    """The tier of a request that names none: by its complexity, or the default."""
+    complexity = request.complexity
+    return policy.default_tier if complexity is None else policy.complexity.tier(complexity)
 
 
 def _chains(policy: RoutingPolicy, deployments: Sequence[Deployment]) -> dict[str, Sequence[Deployment]]:

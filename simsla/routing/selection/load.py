@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import AttemptError
 from simsla.routing.selection.chains import Candidate
-from simsla.routing.selection.ranking import Outstanding, Ranking, Stateless
+from simsla.routing.selection.ranking import Outstanding, Ranking, Stateless, drawing_key, refuses
 from simsla.routing.types import Deployment, Reply, Request
 
 
@@ -37,7 +37,8 @@ class WeightedRandom(Section):
     kind = "weighted_random"
 
     weights: Mapping[str, float] = setting(FrozenMapping(), minimum=0.0)
-    """Deployment -> weight. One left out has weight 1 as in Portkey; one of weight 0 comes last."""
+    """Deployment -> weight. One left out has weight 1 as in Portkey; one of weight 0 comes last. LiteLLM
+    takes requests per minute, else tokens per minute, where no weights are given: give those as weights."""
 
     def build(self, deployments: Sequence[Deployment], rng: random.Random) -> Ranking:
         """The ranking."""
@@ -54,13 +55,10 @@ class _WeightedRandom(Stateless):
         self._random = rng.random
 
     def order(self, request: Request, group: tuple[Candidate, ...], now: float) -> list[Candidate]:
-        """Drawn one after the other without replacement: sorted by Exp(weight) variates."""
-        return sorted(group, key=self._key)
-
-    def _key(self, candidate: Candidate) -> float:
-        weight = self._weights[candidate.deployment.name]
-        drawn = -math.log(1.0 - self._random())
-        return drawn / weight if weight > 0.0 else math.inf
+        """Drawn one after the other."""
+        return sorted(
+            group, key=lambda each: drawing_key(self._random(), self._weights[each.deployment.name])
+        )
 
 
 @dataclass(frozen=True)
@@ -146,16 +144,12 @@ class _PowerOfD(Outstanding):
         """Those drawn, the healthier and less loaded first; then the others at random."""
         shuffled = self._rng.sample(group, len(group))
         drawn = shuffled[: self._choices]
-        drawn.sort(key=lambda each: (_refused(each, now), self.load(each.deployment.name, now)))
+        drawn.sort(key=lambda each: (refuses(each, now), self.load(each.deployment.name, now)))
         return drawn + shuffled[self._choices :]
 
     def load(self, name: str, now: float) -> float:
         """Attempts in flight."""
         return self.pending.get(name, 0)
-
-
-def _refused(candidate: Candidate, now: float) -> bool:
-    return candidate.health is not None and candidate.health.available_at(now) > now
 
 
 @dataclass(frozen=True)

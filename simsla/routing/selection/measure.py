@@ -18,7 +18,8 @@ from simsla.routing.types import Deployment, Reply, Request
 class LatencyRanking(Section):
     """Lowest mean of seconds per output token: LiteLLM's latency-based-routing.
 
-    A deployment never used scores 0, so it is tried; ties are broken at random.
+    For a streamed request lowest mean of seconds to the first token, as far as streams have shown it. A
+    deployment never used scores 0, so it is tried; ties are broken at random.
     """
 
     kind = "latency"
@@ -28,7 +29,7 @@ class LatencyRanking(Section):
     buffer: float = setting(0.0, minimum=0.0)
     """Share above the lowest mean within which deployments count as equally fast. 0 as in LiteLLM."""
     timeout_score_s: float = setting(1000.0, above=0.0, unit="s")
-    """Seconds per token that a timeout counts as. 1000 as in LiteLLM."""
+    """Seconds that a timeout counts as, per token or to the first one. 1000 as in LiteLLM."""
 
     def build(self, deployments: Sequence[Deployment], rng: random.Random) -> Ranking:
         """The ranking."""
@@ -39,34 +40,43 @@ class LatencyRanking(Section):
         return ()
 
 
+_Samples = dict[str, deque[float]]
+
+
 class _Latency(Stateless):
     def __init__(self, policy: LatencyRanking, rng: random.Random) -> None:
         self._policy = policy
         self._rng = rng
-        self._samples: dict[str, deque[float]] = {}
+        self._per_token: _Samples = {}
+        self._first_token: _Samples = {}
 
     def answered(self, name: str, now: float, took_s: float, reply: Reply) -> None:
-        """A sample."""
-        self._add(name, took_s / max(reply.tokens_out, 1))
+        """A sample; one of the first token too where it was seen to come before the last."""
+        self._add(self._per_token, name, took_s / max(reply.tokens_out, 1))
+        if reply.first_token_s < reply.total_s:
+            self._add(self._first_token, name, reply.first_token_s)
 
     def failed(self, name: str, now: float, took_s: float, error: AttemptError) -> None:
         """A sample where it timed out."""
         if isinstance(error, AttemptTimeout):
-            self._add(name, self._policy.timeout_score_s)
+            self._add(self._per_token, name, self._policy.timeout_score_s)
+            self._add(self._first_token, name, self._policy.timeout_score_s)
 
-    def _add(self, name: str, sample: float) -> None:
-        self._samples.setdefault(name, deque(maxlen=self._policy.samples)).append(sample)
+    def _add(self, samples: _Samples, name: str, sample: float) -> None:
+        samples.setdefault(name, deque(maxlen=self._policy.samples)).append(sample)
 
     def order(self, request: Request, group: tuple[Candidate, ...], now: float) -> list[Candidate]:
         """Those within the buffer at random, then the others by their means."""
         shuffled = self._rng.sample(group, len(group))
-        means = {each: self._mean(each.deployment.name) for each in shuffled}
+        samples = self._first_token if request.stream and self._first_token else self._per_token
+        means = {each: _mean(samples, each.deployment.name) for each in shuffled}
         bound = min(means.values()) * (1.0 + self._policy.buffer)
         return sorted(shuffled, key=lambda each: max(means[each], bound))
 
-    def _mean(self, name: str) -> float:
-        samples = self._samples.get(name)
-        return sum(samples) / len(samples) if samples else 0.0
+
+def _mean(samples: _Samples, name: str) -> float:
+    found = samples.get(name)
+    return sum(found) / len(found) if found else 0.0
 
 
 @dataclass(frozen=True)
@@ -93,16 +103,14 @@ class _Cost(Stateless):
 
     def order(self, request: Request, group: tuple[Candidate, ...], now: float) -> list[Candidate]:
         """By the price of the prompt and of the expected output."""
-        tokens_in = request.prompt_tokens
-        tokens_out = self._output_tokens
-        if request.max_tokens is not None:
-            tokens_out = min(tokens_out, request.max_tokens)
-        return sorted(
-            group,
-            key=lambda each: (
-                tokens_in * each.deployment.usd_per_mtok_in + tokens_out * each.deployment.usd_per_mtok_out
-            ),
-        )
+        return sorted(group, key=lambda each: expected_usd(request, each.deployment, self._output_tokens))
+
+
+def expected_usd(request: Request, deployment: Deployment, output_tokens: int) -> float:
+    """The price of the prompt and of so many output tokens, or of ``max_tokens`` where that is less."""
+    if request.max_tokens is not None:
+        output_tokens = min(output_tokens, request.max_tokens)
+    return deployment.cost_usd(request.prompt_tokens, output_tokens)
 
 
 @dataclass(frozen=True)

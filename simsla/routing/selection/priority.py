@@ -12,7 +12,7 @@ from typing import Final
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import AttemptError
 from simsla.routing.selection.chains import Candidate
-from simsla.routing.selection.ranking import Ranking, Stateless
+from simsla.routing.selection.ranking import Ranking, Stateless, drawing_key, refuses
 from simsla.routing.types import Deployment, Reply, Request
 
 
@@ -81,7 +81,7 @@ class _Priority(Stateless):
         ordered = [levels[level] for level in sorted(levels)]
         shares = []
         for members in ordered:
-            healthy = [_healthy(each, now) for each in members]
+            healthy = [not refuses(each, now) for each in members]
             shares.append(sum(healthy) / len(members))
         lacking = sum(min(1.0, policy.overprovisioning * share) for share in shares) < 1.0
         for members, share in zip(ordered, shares, strict=True):
@@ -90,15 +90,11 @@ class _Priority(Stateless):
                 self._panicking.update(names)
             else:
                 self._panicking.difference_update(names)
-                members.sort(key=lambda each: not _healthy(each, now))
+                members.sort(key=lambda each: refuses(each, now))
         loads = level_loads(shares, policy.overprovisioning)
         drawn = self._rng.choices(range(len(ordered)), loads)[0]
         first = ordered.pop(drawn)
         return first + [each for members in ordered for each in members]
-
-
-def _healthy(candidate: Candidate, now: float) -> bool:
-    return candidate.health is None or candidate.health.available_at(now) <= now
 
 
 LEAST_SAMPLES: Final = 20
@@ -156,7 +152,7 @@ class ShiftingWeights(Stateless):
         self._review(now)
         return sorted(
             group,
-            key=lambda each: -math.log(1.0 - self._random()) / self.weights.get(each.deployment.name, 1.0),
+            key=lambda each: drawing_key(self._random(), self.weights.get(each.deployment.name, 1.0)),
         )
 
     def _review(self, now: float) -> None:

@@ -7,6 +7,7 @@ the tickets of `Health`, which the Router hands back exactly once however an att
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -16,6 +17,18 @@ from simsla.routing.progress import Progress
 from simsla.routing.protocols import Health, Selector
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Deployment, Reply, Request
+
+
+def drawing_key(u: float, weight: float) -> float:
+    """Sorted by such keys, each with a uniform ``u`` of its own, things come in the order of being drawn one
+    after the other without replacement, in proportion to their weights. Those of weight 0 come last.
+    """
+    return -math.log(1.0 - u) / weight if weight > 0.0 else math.inf
+
+
+def refuses(candidate: Candidate, now: float) -> bool:
+    """Whether its health would refuse a call now."""
+    return candidate.health is not None and candidate.health.available_at(now) > now
 
 
 class Ranking(Protocol):

@@ -1,0 +1,1 @@
+"""Admission: who waits before a request is tried, in which order, and who is refused."""

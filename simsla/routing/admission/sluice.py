@@ -1,0 +1,259 @@
+"""A rate-limited deployment: who waits for it, and how many it is let."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from simsla.routing.admission.line import DISPLACED, FULL, HOPELESS, LATE, Line, Rank, Waiter
+from simsla.routing.admission.policy import QueuePolicy
+from simsla.routing.admission.times import ServiceTimes
+from simsla.routing.errors import AttemptError, RateLimited
+from simsla.routing.progress import Progress
+from simsla.routing.types import Reply
+
+POLL_S: Final = 0.05
+"""After so long the first in line asks again where nobody knows when it may be admitted."""
+
+# Attempts at a time, per round that is answered, beyond what was borne before the last 429: a tenth, or one.
+_GROWTH: Final = 0.1
+
+
+class Ticket(NamedTuple):
+    """One attempt through a sluice."""
+
+    epoch: int
+    begun_s: float
+
+
+class Standing(Waiter):
+    """A request in the lines of every deployment that could answer it; its turn comes at one of them."""
+
+    __slots__ = ("called_by", "lines", "progress")
+
+    def __init__(
+        self, rank: Rank, progress: Progress, latest: float, told: Callable[[], None]
+    ) -> None:
+        super().__init__(rank, progress.deadline, latest, told)
+        self.progress = progress
+        self.lines: list[Sluice] = []
+        self.called_by: Sluice | None = None
+
+
+class Sluice:
+    """The `Health` of one deployment as far as its rate limit goes, and the line before it.
+
+    Until a first 429 everything flows. A 429 closes it for the ``Retry-After``; then one attempt is let
+    through, and each that is answered makes room for one more: twice as many a round, as the slow start of
+    TCP, up to half of what was in flight at the 429, and beyond that a tenth more a round, at least one.
+    Several 429s of the same round count as one. While requests wait, a newcomer is refused: it has to go in
+    line. One request at a time has its turn: it asks for admission, then says so with `settle`.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_called",
+        "_epoch",
+        "_held_until",
+        "_in_flight",
+        "_limited",
+        "_line",
+        "_opens_at",
+        "_policy",
+        "_threshold",
+        "_times",
+        "_window",
+    )
+
+    refusal = "rate limited"
+
+    def __init__(self, policy: QueuePolicy, alarm: Callable[[float], None]) -> None:
+        """``alarm`` is asked for a call of `advance` at a time; the latest one asked for suffices."""
+        self._policy = policy
+        self._alarm = alarm
+        self._line: Line[Standing] = Line()
+        self._times = ServiceTimes()
+        self._called: Standing | None = None
+        self._opens_at = self._held_until = -math.inf
+        self._epoch = 1  # closings by a 429, and one
+        self._in_flight = 0  # attempts of this epoch
+        self._window = self._threshold = math.inf
+        self._limited = False  # whether none was answered since the last 429
+
+    @property
+    def waiting(self) -> int:
+        """Requests in its line."""
+        return len(self._line)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that were let through since the last 429 and go on."""
+        return self._in_flight
+
+    @property
+    def window(self) -> float:
+        """How many may be in flight."""
+        return self._window
+
+    def limits(self, now: float) -> bool:
+        """Whether a newcomer has to wait here, or would meet a rate limit of which nothing newer is known."""
+        return self._limited or not self._flows(now)
+
+    @property
+    def needs_s(self) -> float:
+        """Seconds that a request needs once it has its turn."""
+        return max(self._policy.min_service_s, self._times.median_s)
+
+    def expected_turn_at(self, rank: Rank, now: float) -> float:
+        """When a newcomer of this rank would have its turn if as many are borne as before the last 429."""
+        pace = self._times.mean_s / self._threshold
+        return max(now, self._opens_at) + self._line.ahead(rank) * pace
+
+    def admit(self, progress: Progress, now: float) -> Ticket | None:
+        """A ticket for the request whose turn it is, or for any where the way is free."""
+        if not self._flows(now) and (self._called is None or self._called.progress is not progress):
+            return None
+        self._in_flight += 1
+        return Ticket(self._epoch, now)
+
+    def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
+        """There is room for one more."""
+        ticket = self._ended(ticket)
+        self._times.add(now, now - ticket.begun_s, answered=True)
+        if ticket.epoch == self._epoch:
+            self._limited = False
+            # Only what is used is known to be borne.
+            if 2 * (self._in_flight + 1) >= self._window:
+                small = self._window < self._threshold
+                self._window += 1.0 if small else max(1.0 / self._window, _GROWTH)
+        self.advance(now)
+
+    def failed(self, ticket: object, now: float, error: AttemptError) -> None:
+        """A 429 closes it; any other failure says nothing about a rate limit."""
+        ticket = self._ended(ticket)
+        if isinstance(error, RateLimited):
+            policy = self._policy
+            wish_s = policy.retry_after_s if error.retry_after_s is None else error.retry_after_s
+            self._opens_at = max(self._opens_at, now + min(wish_s, policy.max_retry_after_s))
+            if ticket.epoch == self._epoch:
+                self._threshold = max(1.0, self._in_flight / 2.0)
+                self._window = 1.0
+                self._epoch += 1
+                self._in_flight = 0
+                self._limited = True
+        else:
+            self._times.add(now, now - ticket.begun_s, answered=False)
+        self.advance(now)
+
+    def released(self, ticket: object, now: float) -> None:
+        """The attempt said nothing; its place is free."""
+        self._ended(ticket)
+        self.advance(now)
+
+    def available_at(self, now: float) -> float:
+        """When it opens; inf where that depends on others, in flight or in line."""
+        if self._called is not None or len(self._line) or self._in_flight + 1 > self._window:
+            return math.inf
+        return max(now, self._opens_at)
+
+    def advance(self, now: float) -> None:
+        """Call the first in line if it may go; otherwise ask to be woken when it may."""
+        while self._called is None and len(self._line) and self._in_flight + 1 <= self._window:
+            opens_at = max(self._opens_at, self._held_until)
+            if now < opens_at:
+                self._alarm(opens_at)
+                return
+            first = self._line.first
+            _leave_lines(first)
+            if first.late(now, self.needs_s):
+                first.shed(LATE)
+            else:
+                first.state = "in"
+                first.called_by = self._called = first.called_by = self
+            first.told()
+
+    def settle(self, now: float, again_at: float | None = None) -> None:
+        """The one whose turn it was has asked for admission; the next has its turn.
+
+        ``again_at`` where another part refused: until then, or until an attempt ends, nobody is called; inf
+        where that part does not know.
+        """
+        self._called = None
+        if again_at is not None:
+            self._held_until = now + POLL_S if math.isinf(again_at) else max(again_at, now + POLL_S)
+        self.advance(now)
+
+    def _flows(self, now: float) -> bool:
+        return (
+            self._called is None
+            and not len(self._line)
+            and now >= self._opens_at
+            and self._in_flight + 1 <= self._window
+        )
+
+    def _ended(self, ticket: object) -> Ticket:
+        assert isinstance(ticket, Ticket)
+        if ticket.epoch == self._epoch:
+            self._in_flight -= 1
+        self._held_until = -math.inf
+        return ticket
+
+    def _stand(self, standing: Standing) -> None:
+        """In line, if there is room or a less important one makes room."""
+        line = self._line
+        if len(line) >= self._policy.max_waiting:
+            if not len(line) or standing.rank < line.last.rank:
+                return
+            self._dismiss(line.last)
+        line.add(standing)
+        standing.lines.append(self)
+
+    def _dismiss(self, standing: Standing) -> None:
+        self._line.remove(standing)
+        standing.lines.remove(self)
+        if not standing.lines:
+            standing.shed(DISPLACED)
+            standing.told()
+
+    @staticmethod
+    def join(standing: Standing, sluices: Sequence[Sluice], now: float) -> None:
+        """Into the line of each of these deployments; shed where its turn is expected too late or all are full.
+
+        Its state tells: it may even have its turn at once.
+        """
+        if all(each.expected_turn_at(standing.rank, now) > standing.latest for each in sluices):
+            standing.shed(HOPELESS)
+            return
+        standing.state = "waiting"
+        for each in sluices:
+            each._stand(standing)
+        if not standing.lines:
+            standing.shed(FULL)
+        for each in sluices:
+            each.advance(now)
+
+    @staticmethod
+    def leave(standing: Standing, now: float) -> None:
+        """Out of every line; a turn that it has is handed on. Nothing happens to one that is out already."""
+        was, standing.state = standing.state, "left" if standing.state != "shed" else "shed"
+        lines = _leave_lines(standing)
+        if was == "in" and standing.called_by is not None:
+            standing.called_by.settle(now)
+        for each in lines:
+            each.advance(now)
+
+
+def expire(standing: Standing) -> None:
+    """The latest time for its turn has come: where it still waits it is shed."""
+    if standing.state == "waiting":
+        _leave_lines(standing)
+        standing.shed(LATE)
+        standing.told()
+
+
+def _leave_lines(standing: Standing) -> Sequence[Sluice]:
+    lines, standing.lines = standing.lines, []
+    for each in lines:
+        each._line.remove(standing)
+    return lines

@@ -1,0 +1,1 @@
+"""Which tier a request that names none should get."""

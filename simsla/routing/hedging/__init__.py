@@ -1,0 +1,1 @@
+"""When a second attempt is sent beside a first one that is late: delays, head-room and the budget."""

@@ -1,0 +1,99 @@
+"""One guard for everything that a request can do without: its failures are counted and swallowed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_logger = logging.getLogger("simsla.routing")
+
+
+class Guard:
+    """Runs the optional parts of a Router, such as its cache, so that none of them can fail a request.
+
+    Every `Exception` is swallowed; a cancellation is the caller's and passes.
+    """
+
+    __slots__ = ("swallowed",)
+
+    def __init__(self) -> None:
+        self.swallowed: Counter[str] = Counter()
+        """How many failures were swallowed so far, by part."""
+
+    async def run(
+        self, part: str, awaitable: Awaitable[T], default: D, limit_s: float | None = None
+    ) -> T | D:
+        """What ``awaitable`` gives, or ``default`` where it fails or takes longer than ``limit_s``."""
+        try:
+            if limit_s is None:
+                return await awaitable
+            async with asyncio.timeout(limit_s):
+                return await awaitable
+        except Exception as error:
+            self.swallow(part, error)
+            return default
+
+    def call(self, part: str, function: Callable[..., T], *args: Any, default: D = None) -> T | D:  # type: ignore[assignment]
+        """What ``function(*args)`` gives, or ``default`` where it fails."""
+        try:
+            return function(*args)
+        except Exception as error:
+            self.swallow(part, error)
+            return default
+
+    def swallow(self, part: str, error: Exception) -> None:
+        """Count a failure of ``part``; the first one is a warning.
+
+        The log names the type of the error only: its text may hold a key or a prompt.
+        """
+        self.swallowed[part] += 1
+        level = logging.WARNING if self.swallowed[part] == 1 else logging.DEBUG
+        _logger.log(level, "%s failed and was done without: %s", part, type(error).__name__)
+
+
+class Background:
+    """Work that goes on after the reply, at most ``most`` tasks of it at a time, under a guard."""
+
+    __slots__ = ("_guard", "_most", "_tasks")
+
+    def __init__(self, guard: Guard, most: int) -> None:
+        self._guard = guard
+        self._most = most
+        self._tasks: dict[asyncio.Future[Any], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, part: str, work: Callable[[], Awaitable[Any] | None]) -> bool:
+        """Begin ``work`` unless there is too much already; whether it was begun.
+
+        ``work`` may be a plain function: then it is done at once and takes no task.
+        """
+        if len(self._tasks) >= self._most:
+            return False
+        awaitable = self._guard.call(part, work)
+        if awaitable is not None:
+            task = asyncio.ensure_future(awaitable)
+            self._tasks[task] = None
+            task.add_done_callback(lambda done: self._ended(part, done))
+        return True
+
+    def _ended(self, part: str, task: asyncio.Future[Any]) -> None:
+        del self._tasks[task]
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._guard.swallow(part, error)
+
+    async def close(self) -> None:
+        """Cancel what is going on and wait for its end."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

@@ -1,0 +1,40 @@
+"""Attempts whose chunks are seen arriving."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from simsla.routing.progress import Progress
+from simsla.routing.router.clock import LoopClock
+from simsla.routing.router.live import LiveStream
+from simsla.routing.selection.chains import Candidate
+from simsla.routing.streaming.policy import StreamingPolicy
+from simsla.routing.transport import Transport
+from simsla.routing.types import Timeouts
+
+
+class Streams:
+    """Streamed attempts over a transport."""
+
+    def __init__(self, transport: Transport, clock: LoopClock, policy: StreamingPolicy) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._guard = policy.guard
+        self._holds_back = policy.guard is not None and not policy.resume
+
+    async def open(
+        self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts
+    ) -> LiveStream:
+        """A `Call`: the stream of one deployment, with its first chunk in hand.
+
+        Every error before that chunk, and before the throughput guard is content where it holds chunks
+        back, is that of an attempt which failed.
+        """
+        progress.attempts += 1
+        stream = partial(self._transport.stream, progress.request, candidate.deployment, timeouts=timeouts)
+        if progress.max_tokens is not None:
+            stream = partial(stream, max_tokens=progress.max_tokens)
+        probe = None if self._guard is None else self._guard.build()
+        live = LiveStream(progress, candidate, ticket, timeouts, self._clock, probe)
+        await live.start(stream, self._holds_back)
+        return live

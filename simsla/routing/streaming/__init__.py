@@ -1,0 +1,1 @@
+"""Streaming: what is decided about answers that arrive in chunks."""
