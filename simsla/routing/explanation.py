@@ -31,8 +31,8 @@ class Step(NamedTuple):
 class Explanation:
     """The decisions behind one reply or error, in order, how many attempts it took and what it cost.
 
-    ``spent_usd`` are the answered calls of every purpose at the prices of their deployments; what a provider
-    bills for calls that were broken off is known to the provider alone.
+    ``spent_usd`` are the answered calls of every purpose at the prices of their deployments, and what had
+    come of streams that were broken off; what a provider bills beyond that is known to the provider alone.
     """
 
     __slots__ = ("attempts", "spent_usd", "steps")
@@ -48,7 +48,8 @@ class Explanation:
             self.spent_usd += deployment.cost_usd(reply.tokens_in, reply.tokens_out)
             steps.append(Step(progress.begun_s, "attempt", deployment.name))
             steps.append(Step(progress.begun_s + reply.total_s, "answered", deployment.name))
-        self.steps = tuple(steps)
+        # A hedge is noted before the attempt that it overtakes.
+        self.steps = tuple(sorted(steps, key=lambda step: step.at_s))
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.steps), f"{self.attempts} attempts, {self.spent_usd:.6f} USD"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from simsla.routing.admission.policy import QueuePolicy
 from simsla.routing.caching.semantic import CachePolicy
 from simsla.routing.classification.model import Classification
 from simsla.routing.config import FrozenMapping, Section, setting
@@ -147,6 +148,8 @@ class RoutingPolicy(Section):
     nothing is limited."""
     spend: SpendPolicy | None = field(default=None)
     """A hard cap on what a request and a day may cost; None: no cap."""
+    queue: QueuePolicy | None = field(default=None)
+    """Where requests wait in line: for a place in the Router, for the end of a rate limit; None: nowhere."""
     regions: RegionPolicy = field(default=RegionPolicy())
     """How the region of a request counts."""
     selection: Selection = field(default=Ordered())
@@ -201,6 +204,8 @@ class RoutingPolicy(Section):
         for where, limit_s in waits_s.items():
             if limit_s is not None and limit_s > self.deadline_s:
                 raise ConfigError(where, limit_s, f"at most deadline_s ({self.deadline_s:g})")
+        if self.queue is not None:
+            self.queue.check(self.deadline_s)
         if self.hedge is not None:
             self.hedge.check(self.deadline_s, self.timeouts.resolve(self.deadline_s), self.max_attempts)
 

@@ -7,7 +7,7 @@ event loop's clock) and an injected generator, never awaits and never asks a clo
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
@@ -37,7 +37,7 @@ class Health(Protocol):
 
     `admit` gives a ticket or refuses with None. Each ticket is handed back exactly once, through
     `succeeded`, `failed` or, where the attempt says nothing about the deployment (cancelled, or the request
-    was at fault), `released`.
+    was at fault), `released`, with the error where there is one.
     """
 
     @property
@@ -51,7 +51,7 @@ class Health(Protocol):
 
     def failed(self, ticket: object, now: float, error: AttemptError) -> None: ...
 
-    def released(self, ticket: object, now: float) -> None: ...
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None: ...
 
     def available_at(self, now: float) -> float:
         """When `admit` may next give a ticket: ``now``, a later time, or ``inf`` where that is not known.
@@ -90,6 +90,9 @@ class Resort(NamedTuple):
     """For "use": it is called although its health refused."""
     ticket: object | None = None
     """For "use": what its `Overridable.admit_anyway` gave."""
+    turn: Callable[[], Awaitable[tuple[Candidate, object]]] | None = None
+    """For "wait", in place of the delay: waits in line, then says whom to call, with the ticket for it.
+    Raises `RoutingError` where the turn does not come in time."""
 
 
 class LastResort(Protocol):
@@ -101,9 +104,17 @@ class LastResort(Protocol):
 class Stage(Protocol):
     """A part of the way of a request before its attempts and after them, such as a cache.
 
+    ``part`` names it; ``counts`` is what it has counted, by names of its own.
+
     It may await. Stages are entered in order and left in reverse order: `leave` is called exactly once for
     each whose `enter` returned a request, with the request that it returned.
     """
+
+    @property
+    def part(self) -> str: ...
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
 
     async def enter(self, request: Request, progress: Progress) -> Request | Reply:
         """The request, perhaps another one in its place; or the reply, and nothing further is tried."""
@@ -111,6 +122,10 @@ class Stage(Protocol):
 
     def leave(self, request: Request, progress: Progress, reply: Reply | None) -> None:
         """The request has its reply, or None where it failed. Must not raise and must not block."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what goes on in the background."""
         ...
 
 

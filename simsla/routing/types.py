@@ -76,9 +76,10 @@ class Request:
         needs: tuple[str, ...] = (),
         prefix_tokens: int = 0,
     ) -> None:
-        # One of these is made per simulated request: stores only.
         self.id = id
         self.prompt_tokens = prompt_tokens
+        if messages is not None and not prompt_tokens:
+            self.prompt_tokens = _estimated_tokens(messages)
         self.max_tokens = max_tokens
         self.request_class = request_class
         self.purpose = purpose
@@ -144,6 +145,12 @@ class Request:
             f"<Request {self.id!r} {self.request_class}/{self.purpose}, {self.prompt_tokens} tokens, "
             f"{asked}{needs}>"
         )
+
+
+def _estimated_tokens(messages: Sequence[Message]) -> int:
+    """At four characters a token, the rule of thumb for English."""
+    characters = sum(len(_text_of(message.get("content"))) for message in messages)
+    return max(1, characters // 4)
 
 
 def _text_of(content: Any) -> str:

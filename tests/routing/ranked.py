@@ -7,6 +7,7 @@ import random
 from routing.fakes import deployment
 
 from simsla.routing import Reply, Request, RoutingPolicy
+from simsla.routing.health.gate import Gate
 from simsla.routing.progress import Progress
 from simsla.routing.selection.chains import ChainSelector
 from simsla.routing.selection.ranking import RankedSelector, Watched
@@ -21,7 +22,7 @@ class Bench:
     def __init__(self, deployments=ABC, seed=1, breaker=False, affinity=True, **selection):
         policy = RoutingPolicy.from_dict({"selection": selection, "regions": {"affinity": affinity}})
         self.ranking = policy.selection.build(deployments, random.Random(seed))
-        inner = {each.name: policy.breaker.build() if breaker else None for each in deployments}
+        inner = {each.name: Gate([policy.breaker.build()], []) if breaker else None for each in deployments}
         self.inner = inner
         self.health = {name: Watched(each, self.ranking, name) for name, each in inner.items()}
         chains = ChainSelector(policy, deployments, self.health)

@@ -46,7 +46,7 @@ class Ledger:
     def failed(self, ticket, now, error):
         self._end(ticket, error.kind)
 
-    def released(self, ticket, now):
+    def released(self, ticket, now, error=None):
         self._end(ticket, "released")
 
     def available_at(self, now):

@@ -42,7 +42,7 @@ class Part:
     def failed(self, ticket, now, error):
         self._end(ticket, "failed")
 
-    def released(self, ticket, now):
+    def released(self, ticket, now, error=None):
         self._end(ticket, "released")
 
     def available_at(self, now):

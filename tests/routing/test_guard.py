@@ -108,3 +108,25 @@ def test_closing_before_the_first_step_leaves_no_coroutine_behind(recwarn):
 
     play(main())
     assert not [warning for warning in recwarn if "never awaited" in str(warning.message)]
+
+
+def test_closing_does_not_wait_for_ever():
+    async def stubborn():
+        while True:
+            try:
+                await asyncio.sleep(1e6)
+            except asyncio.CancelledError:
+                await asyncio.sleep(20.0)
+                return
+
+    async def main():
+        background = Background(Guard(), 5)
+        background.start("check", stubborn)
+        await asyncio.sleep(1)
+        start = asyncio.get_running_loop().time()
+        await background.close()
+        assert asyncio.get_running_loop().time() - start == 5.0
+        await asyncio.sleep(20.0)
+        assert len(background) == 0
+
+    play(main())

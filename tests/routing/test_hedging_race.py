@@ -21,10 +21,26 @@ LAUNCHED_S = {"a": 1000.0, "b": 1001.0, "c": 1002.0}
 HOW = {"answers": None, "fails": ServerError, "errs": LookupError}
 
 
+class Tickets:
+    def __init__(self, given):
+        self.given = given
+
+    def admit(self, progress, now):
+        self.given.append(object())
+        return self.given[-1]
+
+
 class Plan:
     def __init__(self):
+        self.tickets = []
         self.all = [
-            Candidate(deployment(name), asked="standard", chain="standard", timeouts=Timeouts(), health=None)
+            Candidate(
+                deployment(name),
+                asked="standard",
+                chain="standard",
+                timeouts=Timeouts(),
+                health=Tickets(self.tickets),
+            )
             for name in NAMES
         ]
 

@@ -291,6 +291,23 @@ def test_the_live_percentile_decides():
     assert transport.called == ["a"] * 51 + ["b"]
 
 
+@pytest.mark.parametrize(("first_may_take_s", "hedged_after_s"), [(2.5, []), (1.5, [1.0])])
+def test_a_timeout_is_late_unless_it_had_too_little_time(first_may_take_s, hedged_after_s):
+    transport = ScriptedTransport([deployment("a")], {"a": [HANG]})
+    late = {"kind": "percentile", "percentile": 0.5, "min_samples": 1, "initial_delay_s": 1}
+
+    async def main():
+        router = Router(hedged(total_s=2, **late), transport)
+        clock = asyncio.get_running_loop().time
+        await ask(router, Request(1, deadline=clock() + first_may_take_s))
+        start = clock()
+        outcome = await ask(router)
+        return [step.at_s - start for step in outcome.error.explanation.steps if step.what == "hedge"]
+
+    # It learns that attempts take 2 s, as long as they may: none is late before.
+    assert play(main()) == pytest.approx(hedged_after_s)
+
+
 def test_losers_in_the_same_instant_are_paid_for():
     priced = [deployment(name, usd_per_mtok_out=1e6) for name in "ab"]
     transport = ScriptedTransport(priced, {"a": [Answer(1.5)], "b": [Answer(0.5)]})

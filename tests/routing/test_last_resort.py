@@ -80,6 +80,28 @@ def test_it_waits_for_the_first_to_return():
     assert (resort.action, resort.delay_s) == ("wait", 10.0)
 
 
+def failed_at(*names):
+    progress = Progress(Request(0))
+    for name in names:
+        progress.failed(100.0, name, ServerError(deployment=name))
+    return progress
+
+
+def test_what_has_failed_and_may_be_called_is_nothing_to_wait_for():
+    candidates = plan(Health(100.0), Health(130.0))
+    assert decide(WaitWhenOpen(), candidates, progress=failed_at("d0")).delay_s == 30.0
+    assert decide(WaitWhenOpen(), candidates[:1], progress=failed_at("d0")).action == "fail"
+    assert decide(WaitWhenOpen(), candidates[:1], progress=failed_at("d1")).action == "wait"
+    # One that its own failure has opened is waited for.
+    assert decide(WaitWhenOpen(), plan(Health(130.0)), progress=failed_at("d0")).delay_s == 30.0
+
+
+def test_what_has_failed_is_not_the_least_bad():
+    candidates = plan(Health(100.0), Health(130.0))
+    assert decide(LeastBadWhenOpen(), candidates, progress=failed_at("d0")).candidate is candidates[1]
+    assert decide(LeastBadWhenOpen(), candidates, progress=failed_at("d0", "d1")).action == "fail"
+
+
 @pytest.mark.parametrize("at", [0.0, 100.0, 100.01, math.inf])
 def test_it_never_waits_for_less_than_the_shortest_wait(at):
     resort = decide(WaitWhenOpen(min_wait_s=0.2), plan(Health(at)))
@@ -156,7 +178,6 @@ def test_parts_are_combined_only_where_that_is_needed():
     assert combined([breaker], []) is breaker
     assert combined([], [limit]) is limit
     assert isinstance(combined([breaker], [limit]), Gate)
-    assert isinstance(combined([breaker], [], overrides=True), Gate)
 
 
 @pytest.mark.parametrize(

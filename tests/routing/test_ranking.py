@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections import Counter, deque
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 from routing.fakes import Answer, ScriptedTransport, deployment, fails, play, policy
 from routing.ranked import ABC, NOBODY, Bench
 
-from simsla.routing import AttemptTimeout, ConfigError, Reply, Request, Router, RoutingPolicy, ServerError
+from simsla.routing import (
+    AttemptTimeout,
+    ConfigError,
+    Reply,
+    Request,
+    Router,
+    RoutingError,
+    RoutingPolicy,
+    ServerError,
+)
 from simsla.routing.selection.chains import ChainSelector
 from simsla.routing.selection.priority import level_loads
 from simsla.routing.selection.ranking import PreCallSelector
@@ -312,7 +322,7 @@ def test_a_level_spills_and_panics():
     ticket = bench.health["a"].admit(NOBODY, 1.0)
     assert ticket is not None
     bench.health["a"].failed(ticket, 2.0, ServerError())
-    assert bench.inner["a"].state == "open"
+    assert bench.health["a"].available_at(2.0) > 2.0
     assert bench.order(31.0)
     assert bench.health["a"].admit(NOBODY, 31.0) is not None
 
@@ -401,3 +411,39 @@ def test_unknown_deployments_are_refused(selection):
 def test_selections_round_trip(selection):
     policy_ = RoutingPolicy.from_dict({"selection": selection})
     assert RoutingPolicy.from_dict(policy_.to_dict()) == policy_
+
+
+def test_least_bad_works_under_any_ranking():
+    """The health that a ranking watches can be overridden as well."""
+    script = {name: [fails(ServerError)] * 2 + [Answer()] for name in "ab"}
+    transport = ScriptedTransport([deployment("a"), deployment("b")], script)
+    chosen = policy(
+        selection={"kind": "round_robin"}, breaker={"failures": 1}, when_all_open={"kind": "least_bad"}
+    )
+    router = Router(chosen, transport)
+
+    async def main():
+        for _ in range(2):
+            with contextlib.suppress(RoutingError):
+                await router.handle(Request(1))
+        return await router.handle(Request(2))
+
+    assert isinstance(play(main()), Reply)
+
+
+def test_panic_does_not_override_limits():
+    """Envoy's panic ignores health; a limit of ours holds all the same."""
+    one = deployment("a")
+    transport = ScriptedTransport([one], {"a": [Answer(after_s=1.0)]})
+    chosen = policy(
+        selection={"kind": "priority", "panic_threshold": 1.0},
+        breaker={"failures": 1},
+        limits={"each": {"max_concurrent": 2}},
+    )
+    router = Router(chosen, transport)
+
+    async def main():
+        await asyncio.gather(*(router.handle(Request(i)) for i in range(5)), return_exceptions=True)
+
+    play(main())
+    assert transport.peak["a"] == 2

@@ -16,8 +16,8 @@ from simsla.routing.types import Reply
 POLL_S: Final = 0.05
 """After so long the first in line asks again where nobody knows when it may be admitted."""
 
-# Attempts at a time, per round that is answered, beyond what was borne before the last 429: a tenth, or one.
-_GROWTH: Final = 0.1
+# Attempts at a time more for each that is answered, beyond what was borne: a twentieth more a round.
+_GROWTH: Final = 0.05
 
 
 class Ticket(NamedTuple):
@@ -32,13 +32,16 @@ class Standing(Waiter):
 
     __slots__ = ("called_by", "lines", "progress")
 
-    def __init__(
-        self, rank: Rank, progress: Progress, latest: float, told: Callable[[], None]
-    ) -> None:
-        super().__init__(rank, progress.deadline, latest, told)
+    def __init__(self, rank: Rank, progress: Progress, latest: float) -> None:
+        """It is in no line yet; say whom to tell before it is in one."""
+        super().__init__(rank, progress.deadline, latest, _nobody)
         self.progress = progress
         self.lines: list[Sluice] = []
         self.called_by: Sluice | None = None
+
+
+def _nobody() -> None:
+    pass
 
 
 class Sluice:
@@ -46,7 +49,7 @@ class Sluice:
 
     Until a first 429 everything flows. A 429 closes it for the ``Retry-After``; then one attempt is let
     through, and each that is answered makes room for one more: twice as many a round, as the slow start of
-    TCP, up to half of what was in flight at the 429, and beyond that a tenth more a round, at least one.
+    TCP, up to those that were in flight beside the 429 and so were borne, and 5 % more a round beyond.
     Several 429s of the same round count as one. While requests wait, a newcomer is refused: it has to go in
     line. One request at a time has its turn: it asks for admission, then says so with `settle`.
     """
@@ -125,8 +128,7 @@ class Sluice:
             self._limited = False
             # Only what is used is known to be borne.
             if 2 * (self._in_flight + 1) >= self._window:
-                small = self._window < self._threshold
-                self._window += 1.0 if small else max(1.0 / self._window, _GROWTH)
+                self._window += 1.0 if self._window < self._threshold else _GROWTH
         self.advance(now)
 
     def failed(self, ticket: object, now: float, error: AttemptError) -> None:
@@ -137,7 +139,8 @@ class Sluice:
             wish_s = policy.retry_after_s if error.retry_after_s is None else error.retry_after_s
             self._opens_at = max(self._opens_at, now + min(wish_s, policy.max_retry_after_s))
             if ticket.epoch == self._epoch:
-                self._threshold = max(1.0, self._in_flight / 2.0)
+                # A failed probe tells nothing new.
+                self._threshold = self._in_flight or self._threshold
                 self._window = 1.0
                 self._epoch += 1
                 self._in_flight = 0
@@ -146,7 +149,7 @@ class Sluice:
             self._times.add(now, now - ticket.begun_s, answered=False)
         self.advance(now)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """The attempt said nothing; its place is free."""
         self._ended(ticket)
         self.advance(now)
@@ -170,7 +173,8 @@ class Sluice:
                 first.shed(LATE)
             else:
                 first.state = "in"
-                first.called_by = self._called = first.called_by = self
+                first.called_by = self
+                self._called = first
             first.told()
 
     def settle(self, now: float, again_at: float | None = None) -> None:
@@ -179,6 +183,8 @@ class Sluice:
         ``again_at`` where another part refused: until then, or until an attempt ends, nobody is called; inf
         where that part does not know.
         """
+        assert self._called is not None
+        self._called.called_by = None
         self._called = None
         if again_at is not None:
             self._held_until = now + POLL_S if math.isinf(again_at) else max(again_at, now + POLL_S)
@@ -218,9 +224,9 @@ class Sluice:
 
     @staticmethod
     def join(standing: Standing, sluices: Sequence[Sluice], now: float) -> None:
-        """Into the line of each of these deployments; shed where its turn is expected too late or all are full.
+        """Into the line of each of these deployments.
 
-        Its state tells: it may even have its turn at once.
+        Its state tells: shed where its turn is expected too late or all are full; perhaps its turn is now.
         """
         if all(each.expected_turn_at(standing.rank, now) > standing.latest for each in sluices):
             standing.shed(HOPELESS)
@@ -236,12 +242,11 @@ class Sluice:
     @staticmethod
     def leave(standing: Standing, now: float) -> None:
         """Out of every line; a turn that it has is handed on. Nothing happens to one that is out already."""
-        was, standing.state = standing.state, "left" if standing.state != "shed" else "shed"
-        lines = _leave_lines(standing)
-        if was == "in" and standing.called_by is not None:
+        if standing.state != "shed":
+            standing.state = "left"
+        _leave_lines(standing)
+        if standing.called_by is not None:
             standing.called_by.settle(now)
-        for each in lines:
-            each.advance(now)
 
 
 def expire(standing: Standing) -> None:
@@ -252,8 +257,7 @@ def expire(standing: Standing) -> None:
         standing.told()
 
 
-def _leave_lines(standing: Standing) -> Sequence[Sluice]:
-    lines, standing.lines = standing.lines, []
-    for each in lines:
+def _leave_lines(standing: Standing) -> None:
+    for each in standing.lines:
         each._line.remove(standing)
-    return lines
+    standing.lines = []

@@ -200,7 +200,7 @@ class Ejection:
         """A failure where it is a 5xx or has no status at all."""
         self._detector.count(self._host, now, error.status is not None and error.status < 500)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """It does not count."""
 
     def available_at(self, now: float) -> float:

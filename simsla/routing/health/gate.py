@@ -12,15 +12,12 @@ from simsla.routing.types import Reply
 Ticket = tuple[object | None, ...]
 
 
-def combined(verdicts: Sequence[Health], limits: Sequence[Health], overrides: bool = False) -> Health | None:
-    """The parts as one health, a `Gate` only where it takes one; None where there are no parts.
-
-    With ``overrides`` it can be overridden.
-    """
+def combined(verdicts: Sequence[Health], limits: Sequence[Health]) -> Health | None:
+    """The parts as one health, a `Gate` only where it takes one; None where there are no parts."""
     parts = (*verdicts, *limits)
     if not parts:
         return None
-    return Gate(verdicts, limits) if overrides or len(parts) > 1 else parts[0]
+    return Gate(verdicts, limits) if len(parts) > 1 else parts[0]
 
 
 class Gate:
@@ -85,12 +82,12 @@ class Gate:
             if each is not None:
                 part.failed(each, now, error)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """Told to every part that gave a ticket."""
         assert isinstance(ticket, tuple)
         for part, each in zip(self._parts, ticket, strict=True):
             if each is not None:
-                part.released(each, now)
+                part.released(each, now, error)
 
     def available_at(self, now: float) -> float:
         """When the last of the parts may admit."""

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from simsla.routing.config import Section, setting
 from simsla.routing.errors import ConfigError
+from simsla.routing.progress import Progress
 from simsla.routing.protocols import Exhausted, LastResort, Overridable, Resort
 
 _FAIL: Final = Resort("fail")
@@ -57,11 +58,23 @@ class WaitWhenOpen(Section):
         return self
 
     def decide(self, exhausted: Exhausted) -> Resort:
-        """Wait until the first of the plan may be called; fail where nothing refused or that is too late."""
+        """Wait until the first of the plan may be called; fail where nothing refused or that is too late.
+
+        What may be called now but has already failed for this request is nothing to wait for.
+        """
         progress, plan, refused, now = exhausted
-        if not refused or not plan:
+        if not refused:
             return _FAIL
-        first_at = min(now if each.health is None else each.health.available_at(now) for each in plan)
+        failed = _failed(progress)
+        returns = [
+            at
+            for each in plan
+            if (at := now if each.health is None else each.health.available_at(now)) > now
+            or each.deployment.name not in failed
+        ]
+        if not returns:
+            return _FAIL
+        first_at = min(returns)
         delay_s = self.min_wait_s if math.isinf(first_at) else max(self.min_wait_s, first_at - now)
         waited_s = (progress.notes or {}).get(WAITED, 0.0) + delay_s
         too_long = self.max_wait_s is not None and waited_s > self.max_wait_s
@@ -74,6 +87,7 @@ class WaitWhenOpen(Section):
 @dataclass(frozen=True)
 class LeastBadWhenOpen(Section):
     """Once per request, the deployment that returns first is called although it refuses; its limits hold.
+    Those that have failed for this request are left out.
 
     The reply names it under ``least_bad``. The plan's healths are `Overridable`, except for those that never
     refuse.
@@ -91,7 +105,12 @@ class LeastBadWhenOpen(Section):
         progress, plan, refused, now = exhausted
         if not refused or LEAST_BAD in (progress.notes or {}):
             return _FAIL
-        healths = [(cast(Overridable, each.health), each) for each in plan if each.health is not None]
+        failed = _failed(progress)
+        healths = [
+            (cast(Overridable, each.health), each)
+            for each in plan
+            if each.health is not None and each.deployment.name not in failed
+        ]
         healths.sort(key=lambda pair: pair[0].available_at(now))
         for health, candidate in healths:
             ticket = health.admit_anyway(progress, now)
@@ -99,6 +118,11 @@ class LeastBadWhenOpen(Section):
                 progress.note(LEAST_BAD, candidate.deployment.name)
                 return Resort("use", candidate=candidate, ticket=ticket)
         return _FAIL
+
+
+def _failed(progress: Progress) -> set[str | None]:
+    """The names of the deployments at which this request has failed."""
+    return {error.deployment for error in progress.errors}
 
 
 WhenAllOpen = FailWhenOpen | WaitWhenOpen | LeastBadWhenOpen

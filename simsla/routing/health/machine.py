@@ -138,7 +138,7 @@ class CircuitBreaker:
         elif self._rule.failed(now, now - ticket[1], error):
             self._open(now, error)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """The attempt says nothing about the deployment: its probe can be used again."""
         assert isinstance(ticket, tuple)
         if ticket[0] == self._episode and self._trial is not None:

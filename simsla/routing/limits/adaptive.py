@@ -110,7 +110,7 @@ class AdaptiveLimit:
         if isinstance(error, DROPS):
             self._algorithm.dropped(now)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """No sample."""
         self.in_flight -= 1
 

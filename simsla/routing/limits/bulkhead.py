@@ -40,7 +40,7 @@ class Bulkhead:
         """Its place is free."""
         self.in_flight -= 1
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """Its place is free."""
         self.in_flight -= 1
 

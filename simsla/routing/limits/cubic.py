@@ -82,7 +82,7 @@ class CubicRate:
         else:
             self._responded(now)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """No response; given back where the attempt never began."""
         assert isinstance(ticket, Ticket)
         if self._bucket is not None and ticket.unused:

@@ -70,7 +70,7 @@ class _Sre:
     def failed(self, ticket: object, now: float, error: AttemptError) -> None:
         """Not accepted."""
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """As if it had not been."""
         assert isinstance(ticket, int)
         self._requests.take_back(1.0, ticket, now)
@@ -140,7 +140,7 @@ class _Envoy:
         """A failure."""
         self._ended.add(1.0, now)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """Says nothing."""
 
     def available_at(self, now: float) -> float:

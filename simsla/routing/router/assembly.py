@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from simsla.routing.health.gate import combined
+from simsla.routing.health.gate import Gate, combined
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import Health, LastResort, RetryRule, Selector, Stage
 from simsla.routing.router.attempts import Attempts
@@ -18,6 +18,7 @@ from simsla.routing.router.clock import LoopClock
 from simsla.routing.router.guard import Guard
 from simsla.routing.router.sampling import SamplingStage, ShadowStage
 from simsla.routing.router.subordinate import Ask
+from simsla.routing.sampling.shadow import ShadowPolicy
 from simsla.routing.selection.chains import ChainSelector
 from simsla.routing.selection.ranking import PreCallSelector, RankedSelector, Ranking, Watched
 from simsla.routing.transport import Transport
@@ -62,28 +63,46 @@ def stages(
 ) -> tuple[Stage, ...]:
     """What stands around the attempts, outermost first. ``ask`` sends a subordinate request."""
     made: list[Stage] = []
+    rng = transport.random
 
     def now() -> float:
         return clock.now()
 
     if policy.quality is not None:
-        made.append(SamplingStage(policy.quality, ask, guard, now, transport.random, backends.review))
-    if policy.shadow is not None:
-        shadow = policy.shadow
-        target = next(each for each in transport.deployments if each.name == shadow.deployment)
-        once = Attempts(shadow.selector(target), policy.retry, None, None, 1, clock, transport)
-        send = Calls(transport, clock).send
-
-        def copy(request: Request, progress: Progress) -> Awaitable[Reply]:
-            return once.run(progress, send)
-
-        made.append(ShadowStage(shadow, copy, guard, now, transport.random, backends.compare))
+        made.append(SamplingStage(policy.quality, ask, guard, now, rng, backends.review))
     if policy.cache is not None:
         backend = policy.cache.build() if backends.cache is None else backends.cache
-        made.append(CacheStage(policy.cache, backend, guard, now))
+        made.append(CacheStage(policy.cache, backend, guard, now, tier_of=_tier_of(policy)))
     if policy.classify is not None:
         made.append(ClassifyStage(policy.classify.build(backends.score), ask, guard, now))
+    if policy.shadow is not None:
+        copy = _copy(policy, policy.shadow, transport, clock)
+        made.append(ShadowStage(policy.shadow, copy, guard, now, rng, backends.compare))
     return tuple(made)
+
+
+def _tier_of(policy: RoutingPolicy) -> Callable[[Request], str | None]:
+    """The tier that a request asks for, None where it leaves that to a classification or to the default."""
+    cuts = policy.complexity
+
+    def tier_of(request: Request) -> str | None:
+        if request.tier is not None or request.complexity is None:
+            return request.tier
+        return cuts.tier(request.complexity)
+
+    return tier_of
+
+
+def _copy(policy: RoutingPolicy, shadow: ShadowPolicy, transport: Transport, clock: LoopClock) -> Ask:
+    """Sends to the deployment of the shadow alone, once."""
+    target = next(each for each in transport.deployments if each.name == shadow.deployment)
+    once = Attempts(shadow.selector(target), policy.retry, None, None, 1, clock, transport)
+    send = Calls(transport, clock).send
+
+    def ask(request: Request, progress: Progress) -> Awaitable[Reply]:
+        return once.run(progress, send)
+
+    return ask
 
 
 def _health(
@@ -105,8 +124,11 @@ def _health(
             verdicts.append(detector.health(name))
         # What is taken of a limit is given back in full only by the last to be asked: money comes last.
         bounds: Sequence[Health] = (*limits[name], *([spend[name]] if name in spend else []))
-        overrides = policy.when_all_open.overrides or (ranking is not None and bool(bounds))
-        made[name] = combined(verdicts, bounds, overrides)
         if ranking is not None:
-            made[name] = Watched(made[name], ranking, name)
+            gate = Gate(verdicts, bounds) if verdicts or bounds else None
+            made[name] = Watched(gate, ranking, name)
+        elif policy.when_all_open.overrides:
+            made[name] = Gate(verdicts, bounds) if verdicts or bounds else None
+        else:
+            made[name] = combined(verdicts, bounds)
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar, overload
 
 from simsla.routing.errors import AttemptError
@@ -88,33 +88,23 @@ class Attempts:
         tries = 0  # at this candidate
         delay_s = 0.0  # before this attempt
         untried = False  # whether a candidate was passed over
+        refused = False  # the same, on this walk of the plan
         forced: object | None = None  # the ticket of a candidate that is called although its health refuses
         answered = False
         lease = None if self._budget is None else self._budget.open(now)
         try:
             while left_s >= SHORTEST_ATTEMPT_S:
                 if index == len(candidates):
-                    if self._resort is None:
+                    more = await self._once_more(progress, lease, refused, now)
+                    if more is None:
                         break
-                    # Once more with a plan of now, after a wait or with a candidate that was refused.
-                    candidates = self._selector.candidates(progress.request, now)
-                    resort = self._resort.decide(Exhausted(progress, candidates, untried, now))
-                    if resort.action == "fail":
-                        break
-                    if progress.errors and not _paid(lease, progress.errors[-1], now):
-                        break
-                    progress.explain(now, resort.action, *_reason(resort.candidate, resort.delay_s))
+                    candidates, forced = more
                     index = tries = 0
-                    if resort.action == "wait":
-                        if left_s - resort.delay_s < SHORTEST_ATTEMPT_S:
-                            break
-                        await asyncio.sleep(resort.delay_s)
-                        now = self._clock.now()
-                        left_s = deadline - now
-                        candidates = self._selector.candidates(progress.request, now)
-                        continue
-                    assert resort.candidate is not None
-                    candidates, forced = (resort.candidate,), resort.ticket
+                    delay_s = 0.0
+                    refused = False
+                    now = self._clock.now()
+                    left_s = deadline - now
+                    continue
                 candidate = candidates[index]
                 health = candidate.health
                 ticket = None
@@ -122,7 +112,7 @@ class Attempts:
                     ticket = forced or health.admit(progress, now)
                     forced = None
                     if ticket is None:
-                        untried = True
+                        untried = refused = True
                         progress.refused(now, candidate.deployment.name, health.refusal)
                         index += 1
                         tries = 0
@@ -130,7 +120,7 @@ class Attempts:
                         continue
                 timeouts = candidate.timeouts
                 if left_s < candidate.total_s:
-                    timeouts = _cut(timeouts, left_s)
+                    timeouts = cut(timeouts, left_s)
                 progress.begun_s = now
                 try:
                     if call is not None:
@@ -146,7 +136,7 @@ class Attempts:
                     left_s = deadline - now
                     if call is None:
                         settle(progress, candidate, ticket, timeouts, now, error)
-                    progress.failed(now, candidate.deployment.name, error)
+                    progress.failed(now, error.deployment or candidate.deployment.name, error)
                     if lease is not None and not error.blames_request:
                         lease.failed(now, error)
                     tries += 1
@@ -195,19 +185,46 @@ class Attempts:
             if lease is not None:
                 lease.close(self._clock.now(), answered)
 
+    async def _once_more(
+        self, progress: Progress, lease: Lease | None, refused: bool, now: float
+    ) -> tuple[Sequence[Candidate], object | None] | None:
+        """What may be tried after all, with the ticket of a candidate that is called although it refused.
+
+        None where nothing may be.
+        """
+        errors = progress.errors
+        if self._resort is None or (errors and errors[-1].blames_request):
+            return None
+        plan = self._selector.candidates(progress.request, now)
+        resort = self._resort.decide(Exhausted(progress, plan, refused, now))
+        candidate = resort.candidate
+        if resort.action == "fail":
+            return None
+        if errors and not _paid(lease, errors[-1], now):
+            if candidate is not None and candidate.health is not None and resort.ticket is not None:
+                candidate.health.released(resort.ticket, now)
+            return None
+        if resort.turn is not None:
+            candidate, ticket = await resort.turn()
+            return (candidate,), ticket
+        if resort.action == "use":
+            assert candidate is not None
+            name = candidate.deployment.name
+            progress.explain(now, "use", name, "the least bad of those that refuse")
+            return (candidate,), resort.ticket
+        if progress.deadline - now - resort.delay_s < SHORTEST_ATTEMPT_S:
+            return None
+        progress.explain(now, "wait", "", resort.delay_s)
+        await asyncio.sleep(resort.delay_s)
+        return self._selector.candidates(progress.request, self._clock.now()), None
+
 
 def _paid(lease: Lease | None, error: AttemptError, now: float) -> bool:
     """Whether the retry budget pays for another attempt; a request's own fault is not charged to it."""
     return lease is None or error.blames_request or lease.retry(now, error)
 
 
-def _reason(candidate: Candidate | None, delay_s: float) -> tuple[str, object]:
-    if candidate is None:
-        return "", delay_s
-    return candidate.deployment.name, "the least bad of those that refuse"
-
-
-def _cut(timeouts: Timeouts, left_s: float) -> Timeouts:
+def cut(timeouts: Timeouts, left_s: float) -> Timeouts:
     """The timeouts within what is left. All four, because a transport may have no total of its own."""
     return Timeouts(
         _at_most(left_s, timeouts.connect_s),

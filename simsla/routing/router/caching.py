@@ -45,6 +45,8 @@ class CacheStage:
     most similar question, in the backend. Put it before the classification: a hit needs none.
     """
 
+    part = "cache"
+
     def __init__(
         self,
         policy: CachePolicy,

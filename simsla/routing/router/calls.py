@@ -78,6 +78,6 @@ def settle(
         return
     hurried = progress.attempts > 1 and timeouts is not candidate.timeouts
     if error.blames_request or (hurried and isinstance(error, AttemptTimeout)):
-        health.released(ticket, now)
+        health.released(ticket, now, error)
     else:
         health.failed(ticket, now, error)

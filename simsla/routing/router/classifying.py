@@ -22,6 +22,8 @@ class ClassifyStage:
     tier decides, as they would without it. What its call cost is part of what the request spent.
     """
 
+    part = "classify"
+
     def __init__(self, classifier: Classifier, call: Ask, guard: Guard, clock: Callable[[], float]) -> None:
         self._classifier = classifier
         self._call = call
@@ -54,3 +56,6 @@ class ClassifyStage:
 
     def leave(self, request: Request, progress: Progress, reply: Reply | None) -> None:
         """Nothing is left to do."""
+
+    async def close(self) -> None:
+        """Nothing goes on in the background."""

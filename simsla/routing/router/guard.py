@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+# So long, in seconds, closing waits for work that goes on in spite of its cancellation.
+_GRACE_S: Final = 5.0
 
 _logger = logging.getLogger("simsla.routing")
 
@@ -91,9 +94,9 @@ class Background:
             self._guard.swallow(part, error)
 
     async def close(self) -> None:
-        """Cancel what is going on and wait for its end."""
+        """Cancel what is going on and wait for its end, but not for ever."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=_GRACE_S)

@@ -12,7 +12,9 @@ def finished(reply: Reply, progress: Progress) -> Reply:
     candidate = progress.answered_by
     if candidate is not None and (progress.attempts > 1 or candidate.degraded):
         deployment = candidate.deployment
-        note = f"answered by {deployment.name} at attempt {progress.attempts}"
+        raced = progress.notes is not None and "hedged" in progress.notes
+        which = f"as one of {progress.attempts} attempts" if raced else f"at attempt {progress.attempts}"
+        note = f"answered by {deployment.name} {which}"
         if candidate.degraded:
             note = f"asked for {candidate.asked}, {note}, which is {deployment.tier}"
         reply.metadata = {

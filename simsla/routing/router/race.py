@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from simsla.routing.errors import AttemptError, AttemptTimeout
 from simsla.routing.hedging.choice import choose
 from simsla.routing.progress import Progress
-from simsla.routing.router.attempts import _cut as cut
+from simsla.routing.router.attempts import cut
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Timeouts
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from simsla.routing.errors import RoutingError
+from simsla.routing.errors import ConfigError, RoutingError
+from simsla.routing.production.openai_transport import OpenAITransport
+from simsla.routing.production.policy_file import read_policy
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import Stage
 from simsla.routing.router import assembly
@@ -66,6 +69,7 @@ class Router:
         self._reads_all = policy.hedge is not None and policy.hedge.on == "first_token"
         self._reads_streams = policy.streaming is not None or self._reads_all
         self._resumes = streaming.resume
+        self._own_transport: OpenAITransport | None = None
         self._guard = Guard()
         self._stages = assembly.stages(
             policy,
@@ -78,6 +82,44 @@ class Router:
         if not (self._stages or policy.hedge or policy.streaming):
             # Nothing stands around the attempts.
             self.handle = self._attempts.answer  # type: ignore[method-assign]
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, transport: Transport | None = None, backends: Backends = NO_BACKENDS
+    ) -> Self:
+        """A Router with the ``routing`` section of a file, the same that a scenario has.
+
+        Without a ``transport`` it calls the file's ``deployments`` through an `OpenAITransport`, which
+        `aclose` closes. Raises `ConfigError` with the path of what is wrong (a key that is not set included),
+        OSError where the file cannot be read, and ImportError where PyYAML or the openai SDK is missing.
+        """
+        policy, deployments = read_policy(path)
+        if transport is not None:
+            return cls(policy, transport, backends)
+        if not deployments:
+            raise ConfigError(f"{path}: deployments", None, "at least one, where no transport is given")
+        own = OpenAITransport(deployments)
+        router = cls(policy, own, backends)
+        router._own_transport = own
+        return router
+
+    async def aclose(self) -> None:
+        """Give up what goes on in the background, and close a transport of the Router's own."""
+        for stage in self._stages:
+            await stage.close()
+        if self._own_transport is not None:
+            await self._own_transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """What the optional parts around the attempts have counted, by the name of the part."""
+        return {stage.part: stage.counts for stage in self._stages}
 
     @property
     def swallowed(self) -> Mapping[str, int]:

@@ -34,6 +34,8 @@ class SamplingStage:
     ``spent_usd`` is what the two have cost.
     """
 
+    part = "quality"
+
     def __init__(
         self,
         policy: QualityPolicy,
@@ -95,6 +97,8 @@ class ShadowStage:
     ``counts``: "sent", "answered", and "dropped" where too many were in flight; those left over failed, as
     the guard counted, or go on. ``spent_usd`` is what they have cost.
     """
+
+    part = "shadow"
 
     def __init__(
         self,

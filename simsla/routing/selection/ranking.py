@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
 from simsla.routing.progress import Progress
-from simsla.routing.protocols import Health, Selector
+from simsla.routing.protocols import Overridable, Selector
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Deployment, Reply, Request
 
@@ -120,7 +120,7 @@ class Watched:
 
     __slots__ = ("_inner", "_name", "_ranking")
 
-    def __init__(self, inner: Health | None, ranking: Ranking, name: str) -> None:
+    def __init__(self, inner: Overridable | None, ranking: Ranking, name: str) -> None:
         self._inner = inner
         self._ranking = ranking
         self._name = name
@@ -130,7 +130,17 @@ class Watched:
         inner = None
         if self._inner is not None:
             inner = self._inner.admit(progress, now)
-            if inner is None and not self._ranking.overrides(self._name):
+            if inner is None:
+                return self.admit_anyway(progress, now) if self._ranking.overrides(self._name) else None
+        self._ranking.started(self._name, now)
+        return _Ticket(inner, now)
+
+    def admit_anyway(self, progress: Progress, now: float) -> _Ticket | None:
+        """A ticket unless a limit refuses."""
+        inner = None
+        if self._inner is not None:
+            inner = self._inner.admit_anyway(progress, now)
+            if inner is None:
                 return None
         self._ranking.started(self._name, now)
         return _Ticket(inner, now)
@@ -154,12 +164,12 @@ class Watched:
         if self._inner is not None and ticket.inner is not None:
             self._inner.failed(ticket.inner, now, error)
 
-    def released(self, ticket: object, now: float) -> None:
+    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
         """Told to both."""
         assert isinstance(ticket, _Ticket)
         self._ranking.released(self._name, now)
         if self._inner is not None and ticket.inner is not None:
-            self._inner.released(ticket.inner, now)
+            self._inner.released(ticket.inner, now, error)
 
     def available_at(self, now: float) -> float:
         """As the health says."""
