@@ -87,6 +87,7 @@ class _Attempt:
     """
 
     __slots__ = (
+        "finish_reason",
         "first_s",
         "holds_slot",
         "luck",
@@ -133,11 +134,7 @@ class _Attempt:
         self.queued_s = 0.0
         self.holds_slot = False
         self.served = False
-
-    @property
-    def finish_reason(self) -> str:
-        """`length` for an answer that a limit of tokens cut short."""
-        return "stop" if self.tokens == _to_come(self.whose, self.request) else "length"
+        self.finish_reason = "stop"
 
     def turn_away(self, outcome: int) -> None:
         """It gets no slot; its answer is an error, or a refused connection."""
@@ -339,9 +336,9 @@ class SimTransport:
             luck = block.luck[server.index][0]  # nearly always, without a call
         else:
             luck = server.luck(block, purpose, ordinal, place)
-        tokens = block.output_tokens[place]
+        whole = tokens = block.output_tokens[place]
         if request.prefix_tokens:
-            tokens = _to_come(whose, request)
+            whole = tokens = max(1, tokens - request.prefix_tokens)
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:
             tokens = most
@@ -350,6 +347,8 @@ class SimTransport:
             tokens = window - request.prompt_tokens
         now = self._env._now
         attempt = _Attempt(request, whose, server, luck, _PURPOSE_CODES.get(purpose, 0), ordinal, now, tokens)
+        if tokens < whole:
+            attempt.finish_reason = "length"
         server.in_flight += 1
 
         conditions = server.conditions
@@ -515,12 +514,6 @@ class SimTransport:
             block.output_tokens = [_NOBODYS_TOKENS] * BLOCK
             whose = OpenRequest(NOBODY, block, place)
         return whose
-
-
-def _to_come(whose: OpenRequest, request: Request) -> int:
-    """The tokens that the answer still lacks."""
-    whole = whose.block.output_tokens[whose.place]
-    return max(1, whole - request.prefix_tokens) if request.prefix_tokens else whole
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

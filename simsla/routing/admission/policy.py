@@ -18,8 +18,8 @@ class QueuePolicy(Section):
     """
 
     max_concurrent: int | None = setting(None, minimum=1)
-    """Requests in the Router at a time; the others wait. None: any number, so that only rate limits make
-    requests wait."""
+    """Requests in the Router at a time; the others wait. One that waits for the end of a rate limit keeps its
+    place. None: any number, so that only rate limits make requests wait."""
     max_waiting: int = setting(1024, minimum=0)
     """Requests in a line; beyond it the last in line is shed, be it the new one or another. 1024 as the
     pending requests of Envoy."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from simsla.routing.admission.line import DISPLACED, FULL, HOPELESS, LATE, Line, Rank, Waiter
 from simsla.routing.admission.policy import QueuePolicy
+from simsla.routing.admission.slow_start import SlowStart, Ticket
 from simsla.routing.admission.times import ServiceTimes
 from simsla.routing.errors import AttemptError, RateLimited
 from simsla.routing.progress import Progress
@@ -15,16 +16,6 @@ from simsla.routing.types import Reply
 
 POLL_S: Final = 0.05
 """After so long the first in line asks again where nobody knows when it may be admitted."""
-
-# Attempts at a time more for each that is answered, beyond what was borne: a twentieth more a round.
-_GROWTH: Final = 0.05
-
-
-class Ticket(NamedTuple):
-    """One attempt through a sluice."""
-
-    epoch: int
-    begun_s: float
 
 
 class Standing(Waiter):
@@ -47,42 +38,22 @@ def _nobody() -> None:
 class Sluice:
     """The `Health` of one deployment as far as its rate limit goes, and the line before it.
 
-    Until a first 429 everything flows. A 429 closes it for the ``Retry-After``; then one attempt is let
-    through, and each that is answered makes room for one more: twice as many a round, as the slow start of
-    TCP, up to those that were in flight beside the 429 and so were borne, and 5 % more a round beyond.
-    Several 429s of the same round count as one. While requests wait, a newcomer is refused: it has to go in
+    `SlowStart` says how many attempts it is let. While requests wait, a newcomer is refused: it has to go in
     line. One request at a time has its turn: it asks for admission, then says so with `settle`.
     """
 
-    __slots__ = (
-        "_alarm",
-        "_called",
-        "_epoch",
-        "_held_until",
-        "_in_flight",
-        "_limited",
-        "_line",
-        "_opens_at",
-        "_policy",
-        "_threshold",
-        "_times",
-        "_window",
-    )
-
-    refusal = "rate limited"
+    __slots__ = ("_alarm", "_called", "_held_until", "_line", "_policy", "_start", "_times", "refusal")
 
     def __init__(self, policy: QueuePolicy, alarm: Callable[[float], None]) -> None:
         """``alarm`` is asked for a call of `advance` at a time; the latest one asked for suffices."""
+        self.refusal = ""
         self._policy = policy
         self._alarm = alarm
         self._line: Line[Standing] = Line()
         self._times = ServiceTimes()
         self._called: Standing | None = None
-        self._opens_at = self._held_until = -math.inf
-        self._epoch = 1  # closings by a 429, and one
-        self._in_flight = 0  # attempts of this epoch
-        self._window = self._threshold = math.inf
-        self._limited = False  # whether none was answered since the last 429
+        self._held_until = -math.inf
+        self._start = SlowStart(policy)
 
     @property
     def waiting(self) -> int:
@@ -92,16 +63,16 @@ class Sluice:
     @property
     def in_flight(self) -> int:
         """Attempts that were let through since the last 429 and go on."""
-        return self._in_flight
+        return self._start.in_flight
 
     @property
     def window(self) -> float:
         """How many may be in flight."""
-        return self._window
+        return self._start.window
 
     def limits(self, now: float) -> bool:
         """Whether a newcomer has to wait here, or would meet a rate limit of which nothing newer is known."""
-        return self._limited or not self._flows(now)
+        return self._start.unproven or not self._flows(now)
 
     @property
     def needs_s(self) -> float:
@@ -110,60 +81,52 @@ class Sluice:
 
     def expected_turn_at(self, rank: Rank, now: float) -> float:
         """When a newcomer of this rank would have its turn if as many are borne as before the last 429."""
-        pace = self._times.mean_s / self._threshold
-        return max(now, self._opens_at) + self._line.ahead(rank) * pace
+        pace = self._times.mean_s / self._start.borne
+        return max(now, self._start.opens_at) + self._line.ahead(rank) * pace
 
     def admit(self, progress: Progress, now: float) -> Ticket | None:
         """A ticket for the request whose turn it is, or for any where the way is free."""
         if not self._flows(now) and (self._called is None or self._called.progress is not progress):
+            in_line = self._called is not None or len(self._line)
+            self.refusal = "others wait in line" if in_line else "rate limited"
             return None
-        self._in_flight += 1
-        return Ticket(self._epoch, now)
+        return self._start.begin(now)
 
     def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
         """There is room for one more."""
-        ticket = self._ended(ticket)
+        assert isinstance(ticket, Ticket)
+        self._start.answered(ticket)
         self._times.add(now, now - ticket.begun_s, answered=True)
-        if ticket.epoch == self._epoch:
-            self._limited = False
-            # Only what is used is known to be borne.
-            if 2 * (self._in_flight + 1) >= self._window:
-                self._window += 1.0 if self._window < self._threshold else _GROWTH
-        self.advance(now)
+        self._ended(now)
 
     def failed(self, ticket: object, now: float, error: AttemptError) -> None:
         """A 429 closes it; any other failure says nothing about a rate limit."""
-        ticket = self._ended(ticket)
+        assert isinstance(ticket, Ticket)
         if isinstance(error, RateLimited):
-            policy = self._policy
-            wish_s = policy.retry_after_s if error.retry_after_s is None else error.retry_after_s
-            self._opens_at = max(self._opens_at, now + min(wish_s, policy.max_retry_after_s))
-            if ticket.epoch == self._epoch:
-                # A failed probe tells nothing new.
-                self._threshold = self._in_flight or self._threshold
-                self._window = 1.0
-                self._epoch += 1
-                self._in_flight = 0
-                self._limited = True
+            self._start.refused(ticket, now, error)
         else:
+            self._start.end(ticket)
             self._times.add(now, now - ticket.begun_s, answered=False)
-        self.advance(now)
+        self._ended(now)
 
     def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
-        """The attempt said nothing; its place is free."""
-        self._ended(ticket)
-        self.advance(now)
+        """The attempt said nothing of a rate limit; its place is free."""
+        assert isinstance(ticket, Ticket)
+        self._start.end(ticket)
+        self._ended(now)
 
     def available_at(self, now: float) -> float:
-        """When it opens; inf where that depends on others, in flight or in line."""
-        if self._called is not None or len(self._line) or self._in_flight + 1 > self._window:
+        """When it opens; inf where that depends on others, in flight or in line. The one whose turn it is
+        is meant while there is one.
+        """
+        if self._called is None and (len(self._line) or not self._start.has_room):
             return math.inf
-        return max(now, self._opens_at)
+        return max(now, self._start.opens_at)
 
     def advance(self, now: float) -> None:
         """Call the first in line if it may go; otherwise ask to be woken when it may."""
-        while self._called is None and len(self._line) and self._in_flight + 1 <= self._window:
-            opens_at = max(self._opens_at, self._held_until)
+        while self._called is None and len(self._line) and self._start.has_room:
+            opens_at = max(self._start.opens_at, self._held_until)
             if now < opens_at:
                 self._alarm(opens_at)
                 return
@@ -194,16 +157,14 @@ class Sluice:
         return (
             self._called is None
             and not len(self._line)
-            and now >= self._opens_at
-            and self._in_flight + 1 <= self._window
+            and now >= self._start.opens_at
+            and self._start.has_room
         )
 
-    def _ended(self, ticket: object) -> Ticket:
-        assert isinstance(ticket, Ticket)
-        if ticket.epoch == self._epoch:
-            self._in_flight -= 1
+    def _ended(self, now: float) -> None:
+        # Whatever refused the first in line may have room now.
         self._held_until = -math.inf
-        return ticket
+        self.advance(now)
 
     def _stand(self, standing: Standing) -> None:
         """In line, if there is room or a less important one makes room."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from simsla.routing.errors import AttemptError
 from simsla.routing.health.ramp import Ramp
@@ -118,9 +118,8 @@ class CircuitBreaker:
             return None
         return (self._episode, now)
 
-    def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
+    def succeeded(self, ticket: Any, now: float, reply: Reply) -> None:
         """The attempt was answered."""
-        assert isinstance(ticket, tuple)
         if ticket[0] != self._episode:
             return
         if self._trial is not None:
@@ -128,9 +127,8 @@ class CircuitBreaker:
         elif self._rule.succeeded(now, now - ticket[1], reply):
             self._open(now, None)
 
-    def failed(self, ticket: object, now: float, error: AttemptError) -> None:
+    def failed(self, ticket: Any, now: float, error: AttemptError) -> None:
         """The attempt failed through the deployment's fault."""
-        assert isinstance(ticket, tuple)
         if ticket[0] != self._episode:
             return
         if self._trial is not None:
@@ -138,9 +136,8 @@ class CircuitBreaker:
         elif self._rule.failed(now, now - ticket[1], error):
             self._open(now, error)
 
-    def released(self, ticket: object, now: float, error: AttemptError | None = None) -> None:
+    def released(self, ticket: Any, now: float, error: AttemptError | None = None) -> None:
         """The attempt says nothing about the deployment: its probe can be used again."""
-        assert isinstance(ticket, tuple)
         if ticket[0] == self._episode and self._trial is not None:
             self._free_probes += 1
 

@@ -150,7 +150,9 @@ class RateLimitResort:
 
     def _newcomer(self, progress: Progress, sluices: Iterable[Sluice], now: float) -> Standing:
         policy = self._policy
-        latest = progress.deadline - max(SHORTEST_ATTEMPT_S, min(each.needs_s for each in sluices))
+        # Twice the shortest: the attempt begins a moment after the turn.
+        needs_s = max(2 * SHORTEST_ATTEMPT_S, min(each.needs_s for each in sluices))
+        latest = progress.deadline - needs_s
         if policy.max_wait_s is not None:
             waited_s = (progress.notes or {}).get(QUEUED, 0.0)
             latest = min(latest, now + policy.max_wait_s - waited_s)

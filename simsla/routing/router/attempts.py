@@ -170,6 +170,10 @@ class Attempts:
                         health.succeeded(ticket, self._clock.now(), reply)
                     progress.answered_by = candidate
                     answered = True
+                    if progress.attempts == 1 and not candidate.degraded and progress.notes is None:
+                        if progress.explains:
+                            reply.progress = progress
+                        return reply
                     return finished(reply, progress)
                 if delay_s > 0.0:
                     progress.explain(now, "wait", candidate.deployment.name, delay_s)
