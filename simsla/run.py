@@ -16,12 +16,14 @@ from simsla.analysis import (
     Metrics,
     ReplicationSummary,
     SimslaWarning,
+    caveats,
     drawn_faults,
     environment_law,
     evaluate_objectives,
     summarise,
 )
-from simsla.scenario import Scenario, TraceArrivals
+from simsla.scenario import Scenario
+from simsla.scenario.quality import scores
 from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def replicate(
         run.log,
         start_s=run.start_s,
         end_s=run.end_s,
-        environment=drawn_faults(run.environment, scenario),
+        environment=drawn_faults(run.environment),
+        quality=scores(scenario.deployment_specs, tuple(scenario.traffic)),
+        pods_usd=0.0 if run.gateway is None else run.gateway.cost_usd(run.start_s, run.end_s),
     )
     return Outcome(summary, run if keep_logs else None, dict(run.failures))
 
@@ -193,13 +197,7 @@ class Result:
     @cached_property
     def caveats(self) -> tuple[SimslaWarning, ...]:
         """What must be said beside the numbers."""
-        stationary = not any(
-            isinstance(spec.arrivals, TraceArrivals) for spec in self.scenario.traffic.values()
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            self._metrics.warn(stationary=stationary)
-        return tuple(w.message for w in caught if isinstance(w.message, SimslaWarning))
+        return tuple(caveats(self._metrics, scenario=self.scenario))
 
     @property
     def outcomes(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """From logs of independent replications to metrics with honest intervals."""
 
+from simsla.analysis.caveats import caveats
 from simsla.analysis.definitions import METRICS, MORE_IS_BETTER
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
@@ -16,7 +17,9 @@ from simsla.analysis.objectives import ObjectiveLike, evaluate_objectives
 from simsla.analysis.poststratify import Cells, PostStratification
 from simsla.analysis.summary import ReplicationSummary, summarise
 from simsla.analysis.warnings import (
+    ExactTiesWarning,
     FewEpisodesWarning,
+    LongRepairWarning,
     NoFailuresWarning,
     SimslaWarning,
     SingleReplicationWarning,
@@ -31,8 +34,10 @@ __all__ = [
     "Cells",
     "EnvironmentLaw",
     "Estimate",
+    "ExactTiesWarning",
     "FewEpisodesWarning",
     "Interval",
+    "LongRepairWarning",
     "Metrics",
     "NoFailuresWarning",
     "ObjectiveLike",
@@ -43,6 +48,7 @@ __all__ = [
     "UnattributedAttemptsWarning",
     "UnstableQueueWarning",
     "WarmupWarning",
+    "caveats",
     "clopper_pearson",
     "drawn_faults",
     "environment_law",

@@ -64,6 +64,9 @@ def deployment_rows(summaries: tuple[ReplicationSummary, ...]) -> Iterator[Row]:
         outcomes = np.stack([t.outcomes[code] for t in totals])
         attempts = outcomes.sum(axis=1)
         yield name, "traffic_share", shared(np.array([t.answered[code] for t in totals]), answered)
+        if summaries[0].quality is not None:
+            answers = np.array([t.answered[code] for t in totals])
+            yield name, "quality_mean", shared(np.array([t.quality[code] for t in totals]), answers)
         yield name, "attempts_per_day", per_day(attempts, days)
         failed = [i for i, outcome in enumerate(ATTEMPT_OUTCOMES) if outcome not in NOT_ERRORS]
         yield name, "error_share", shared(outcomes[:, failed].sum(axis=1), attempts)

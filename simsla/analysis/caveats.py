@@ -8,7 +8,11 @@ import numpy as np
 
 from simsla.analysis.drift import drift
 from simsla.analysis.estimate import percent
+from simsla.analysis.load import overload
 from simsla.analysis.poststratify import ENOUGH_SPELLS
+from simsla.analysis.repairs import long_repairs
+from simsla.analysis.stationary import is_stationary
+from simsla.analysis.ties import exact_ties
 from simsla.analysis.warnings import (
     FewEpisodesWarning,
     NoFailuresWarning,
@@ -19,13 +23,20 @@ from simsla.analysis.warnings import (
 
 if TYPE_CHECKING:
     from simsla.analysis.metrics import Metrics
+    from simsla.scenario import Scenario
 
 __all__ = ["caveats"]
 
 
-def caveats(metrics: Metrics, *, stationary: bool) -> list[SimslaWarning]:
-    """A typed warning for each assumption behind the intervals that does not hold."""
-    found: list[SimslaWarning] = []
+def caveats(
+    metrics: Metrics, *, scenario: Scenario | None = None, stationary: bool = True
+) -> list[SimslaWarning]:
+    """A typed warning for each assumption behind the intervals that does not hold.
+
+    The `scenario` says whether traffic and faults have a trend by design, what load is offered and how long
+    repairs last; without one, `stationary` says the first and the others are not judged.
+    """
+    found: list[SimslaWarning | None] = []
     if len(metrics.summaries) == 1:
         found.append(SingleReplicationWarning("One replication gives no interval: run several."))
     elif few := few_episodes(metrics):
@@ -44,9 +55,14 @@ def caveats(metrics: Metrics, *, stationary: bool) -> list[SimslaWarning]:
                 f"{stray:,} attempts belong to no request: they are in the total cost, in no request class."
             )
         )
-    if stationary and (moved := drift(np.stack([s.block_latency_s for s in metrics.summaries]))):
-        found.append(moved)
-    return found
+    if scenario is not None:
+        stationary = is_stationary(scenario)
+        found.append(long_repairs(scenario))
+        found.append(overload(scenario, metrics.summaries))
+    if stationary and (scenario is None or found[-1] is None):
+        found.append(drift(np.stack([s.block_latency_s for s in metrics.summaries])))
+    found.append(exact_ties([s.ties for s in metrics.summaries]))
+    return [caveat for caveat in found if caveat is not None]
 
 
 def few_episodes(metrics: Metrics) -> str:

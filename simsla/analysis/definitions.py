@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from simsla.records import CACHE_HITS, GOOD_OUTCOMES, OUTCOMES
 __all__ = [
     "METRICS",
     "MORE_IS_BETTER",
+    "QUALITIES",
     "QUANTILE",
     "RATIOS",
     "SAMPLES",
@@ -43,6 +45,13 @@ SHARES: Final[dict[str, tuple[str, ...]]] = {
 """Shares of valid requests, by the outcomes they count."""
 
 
+QUALITIES: Final[dict[str, tuple[str, ...]]] = {
+    "quality_mean": GOOD_OUTCOMES,
+    "satisfaction": OUTCOMES,
+}
+"""Mean quality of answers over the valid requests with these outcomes, those that failed counting 0."""
+
+
 class Ratio(NamedTuple):
     """A ratio of two totals (names of `TOTALS`), of the unit "share" where one is a part of the other."""
 
@@ -57,9 +66,12 @@ RATIOS: Final[dict[str, Ratio]] = {
     "latency_all_mean_s": Ratio("latency_all_s", "valid", unit="s"),
     "ttft_mean_s": Ratio("ttft_s", "ttft_count", unit="s"),
     "cost_usd_per_day": Ratio("cost_usd", "seconds", SECONDS_PER_DAY, "usd"),
+    "cost_pods_usd_per_day": Ratio("pods_usd", "seconds", SECONDS_PER_DAY, "usd"),
     "cost_usd_per_1k_requests": Ratio("cost_usd", "requests", 1000.0, "usd"),
     "cost_usd_per_good_request": Ratio("cost_usd", "answered", unit="usd"),
     "amplification": Ratio("attempts", "requests"),
+    "intent_availability": Ratio("good_intents", "intents", unit="share"),
+    "requests_per_intent": Ratio("intent_requests", "intents"),
     "requests_per_day": Ratio("requests", "seconds", SECONDS_PER_DAY),
     "tokens_in_per_day": Ratio("tokens_in", "seconds", SECONDS_PER_DAY),
     "tokens_out_per_day": Ratio("tokens_out", "seconds", SECONDS_PER_DAY),
@@ -82,10 +94,14 @@ METRICS: Final = (
     "ttft_p50_s",
     "ttft_p99_s",
     "cost_usd_per_day",
+    "cost_pods_usd_per_day",
     "cost_usd_per_1k_requests",
     "cost_usd_per_good_request",
     "amplification",
+    "intent_availability",
+    "requests_per_intent",
     *(name for name in SHARES if name != "availability"),
+    *QUALITIES,
     "cache_false_hit_share",
     "requests_per_day",
     "tokens_in_per_day",
@@ -93,7 +109,9 @@ METRICS: Final = (
 )
 """The metrics that are always reported, in order; any other quantile has a name of the same form."""
 
-MORE_IS_BETTER: Final = frozenset({"availability", "ok_share", "cache_hit_share"})
+MORE_IS_BETTER: Final = frozenset(
+    {"availability", "intent_availability", "ok_share", "cache_hit_share", *QUALITIES}
+)
 
 QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_p(\d{1,6})_s")
 
@@ -112,6 +130,11 @@ TOTALS: Final[dict[str, Callable[[ReplicationSummary, int | None], float]]] = {
     "valid": lambda s, c: summed(s.valid.sum(axis=(0, 2)), c),
     "answered": lambda s, c: summed(s.valid[:, :, GOOD].sum(axis=(0, 2)), c),
     "attempts": lambda s, c: summed(s.requests.attempts, c),
+    "intents": lambda s, c: summed(s.requests.intents.intents, c),
+    "good_intents": lambda s, c: summed(s.requests.intents.good, c),
+    "intent_requests": lambda s, c: summed(s.requests.intents.requests, c),
+    # Pods serve all classes.
+    "pods_usd": lambda s, c: s.pods_usd if c is None else math.nan,
     # What nobody's attempts cost is paid all the same, but by no request class.
     "cost_usd": lambda s, c: summed(s.attempts.cost_usd if c is None else s.requests.cost_usd, c),
     "tokens_in": lambda s, c: summed(s.attempts.tokens_in if c is None else s.tokens[:, 0], c),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from simsla.analysis.grouping import group_sums
 from simsla.analysis.states import QUIET, fault_intervals, state_path
-from simsla.world.environment import FAULT_KINDS, Environment
+from simsla.world.environment import Environment
 from simsla.world.faults import draw_environment
 
 if TYPE_CHECKING:
@@ -82,41 +82,21 @@ class EnvironmentLaw:
 def environment_law(scenario: Scenario, seed: int) -> EnvironmentLaw:
     """The law of a scenario's drawn faults; without any, the quiet state has all the time."""
     cycles = [
-        between.mean() + (fault.repair.mean() if fault.gap is None and fault.repair else 0.0)
+        between.mean() + (fault.lasts.mean() if fault.gap is None and fault.lasts else 0.0)
         for component in scenario.all_components.values()
         for fault in component.faults
-        if (between := fault.gap or fault.uptime) is not None
+        if (between := fault.between) is not None
     ]
     if not cycles:
         return EnvironmentLaw.from_environment(Environment.of((), ()), 0.0, 1.0)
     until_s = min(EPISODES * max(cycles), MOST_EPISODES / sum(1 / cycle for cycle in cycles))
-    environment = draw_environment(scenario, seed, APART, until_s)
-    return EnvironmentLaw.from_environment(drawn_faults(environment, scenario), 0.0, until_s)
+    environment = draw_environment(scenario, seed, APART, until_s, planned=False)
+    return EnvironmentLaw.from_environment(environment, 0.0, until_s)
 
 
-def drawn_faults(environment: Environment, scenario: Scenario) -> Environment:
+def drawn_faults(environment: Environment) -> Environment:
     """The episodes of an environment that chance brought: those that the scenario schedules left out.
 
     Scheduled ones are the same in every replication, as the shape of the traffic is, and have no law.
     """
-    drawn = np.ones(len(environment), dtype=bool)
-    for name, component in scenario.all_components.items():
-        code = environment.components.index(name)
-        for fault in component.faults:
-            for episode in fault.schedule:
-                start_s = max(episode.start_s, 0.0)
-                drawn &= ~(
-                    (environment.component == code)
-                    & (environment.kind == FAULT_KINDS.index(fault.kind))
-                    & (environment.start_s == start_s)
-                    & (environment.end_s == episode.start_s + episode.duration_s)
-                )
-    return Environment(
-        environment.component[drawn],
-        environment.kind[drawn],
-        environment.start_s[drawn],
-        environment.end_s[drawn],
-        environment.severity[drawn],
-        environment.error[drawn],
-        environment.components,
-    )
+    return environment.select(~environment.planned())

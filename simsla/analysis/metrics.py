@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.caveats import caveats
-from simsla.analysis.definitions import METRICS, RATIOS, SAMPLES, SHARES, TOTALS, Ratio, quantile_of
+from simsla.analysis.definitions import (
+    METRICS,
+    QUALITIES,
+    RATIOS,
+    SAMPLES,
+    SHARES,
+    TOTALS,
+    Ratio,
+    quantile_of,
+)
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
     Interval,
@@ -102,7 +111,7 @@ class Metrics:
 
         Raises KeyError for an unknown metric or request class.
         """
-        if name in SHARES:
+        if name in SHARES or name in QUALITIES:
             return self._share(name, request_class)
         code = self._code(request_class)
         if name in RATIOS:
@@ -124,7 +133,7 @@ class Metrics:
 
     def per_replication(self, name: str, request_class: str | None = None) -> Floats:
         """The metric's value in each replication alone; nan where it is undefined."""
-        if name in SHARES:
+        if name in SHARES or name in QUALITIES:
             counts, valid = self.counts(name, request_class)
             return divided([c.sum() for c in counts], [v.sum() for v in valid])
         code = self._code(request_class)
@@ -138,8 +147,13 @@ class Metrics:
         return np.array([float(v[quantile_rank(p, len(v))]) if len(v) else math.nan for v in ordered])
 
     def counts(self, name: str, request_class: str | None = None) -> tuple[list[Floats], list[Floats]]:
-        """The requests that a share counts, and the valid ones, by replication and cell."""
+        """The requests that a share counts, and the valid ones, by replication and cell.
+
+        For a mean quality: the sum of the quality of answers, and the requests that it is the mean of.
+        """
         code = self._code(request_class)
+        if name in QUALITIES:
+            return self._quality(QUALITIES[name], code)
         counted = [OUTCOMES.index(outcome) for outcome in SHARES[name]]
         valid = [s.valid.sum(axis=1) if code is None else s.valid[:, code] for s in self._summaries]
         return (
@@ -201,8 +215,20 @@ class Metrics:
     def _ratio(self, ratio: Ratio, code: int | None) -> Estimate:
         denominators = self._totals(ratio.denominator, code) / ratio.per
         interval_of = share_interval if ratio.unit == "share" else ratio_interval
-        interval = interval_of(self._totals(ratio.numerator, code), denominators)
-        return estimate(interval, int((denominators > 0).sum()), "t across replications", ratio.unit)
+        numerators = self._totals(ratio.numerator, code)
+        n = int(((denominators > 0) & ~np.isnan(numerators)).sum())
+        return estimate(interval_of(numerators, denominators), n, "t across replications", ratio.unit)
+
+    def _quality(self, outcomes: tuple[str, ...], code: int | None) -> tuple[list[Floats], list[Floats]]:
+        sums, trials = [], []
+        over = [OUTCOMES.index(outcome) for outcome in outcomes]
+        for s in self._summaries:
+            known = s.quality is not None
+            quality = np.zeros(s.valid.shape[:2]) if s.quality is None else s.quality
+            requests = s.valid[:, :, over].sum(axis=2) * float(known)
+            sums.append(quality.sum(axis=1) if code is None else quality[:, code])
+            trials.append(requests.sum(axis=1) if code is None else requests[:, code])
+        return sums, trials
 
     def _quantile(self, kind: str, p: float, code: int | None) -> Estimate:
         pooled = self._values(kind, code)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from simsla.analysis.definitions import MORE_IS_BETTER, QUANTILE, SHARES, quantile_of
+from simsla.analysis.definitions import MORE_IS_BETTER, QUANTILE, quantile_of
 from simsla.analysis.intervals import clopper_pearson
 from simsla.analysis.metrics import Metrics
 
@@ -89,7 +89,7 @@ def budget_spent(
     if QUANTILE.fullmatch(objective.metric):
         kind, p = quantile_of(objective.metric)
         used, allowed = metrics.share_above(kind, objective.target, request_class), 1 - p
-    elif objective.metric in SHARES and objective.metric in MORE_IS_BETTER:
+    elif objective.metric in MORE_IS_BETTER:  # all of them shares
         used, allowed = 1 - value, 1 - objective.target
     else:
         used, allowed = value, objective.target

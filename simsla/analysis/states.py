@@ -1,6 +1,6 @@
 """The states of the environment: which faults are active together, from when to when.
 
-A state is the set of active (component, kind, severity, error). It is named by a 64-bit sum of stable
+A state is the set of active (component, kind, severity, error, manner). It is named by a 64-bit sum of stable
 hashes, so states compare across replications, processes and a separate long draw; the quiet state is 0.
 """
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from simsla.world.environment import ORDINARY
 
 if TYPE_CHECKING:
     from simsla.world.environment import Environment
@@ -74,13 +76,17 @@ def fault_intervals(environment: Environment, start_s: float, end_s: float) -> l
         name = environment.components[int(environment.component[row])]
         what = (int(environment.kind[row]), float(environment.severity[row]), int(environment.error[row]))
         text = f"{name}\0{what!r}"
+        manner = environment.manners[int(environment.manner_codes()[row])]
+        if manner != ORDINARY:
+            text += f"\0{manner!r}"
         key = np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
         faults.append(FaultIntervals(name, key, *united(starts[rows], ends[rows])))
     return faults
 
 
 def identity(environment: Environment) -> tuple[npt.NDArray[np.generic], ...]:
-    return environment.error, environment.severity, environment.kind, environment.component
+    codes = environment.manner_codes()
+    return codes, environment.error, environment.severity, environment.kind, environment.component
 
 
 def united(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

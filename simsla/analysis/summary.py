@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.grouping import group_sums
+from simsla.analysis.intents import IntentTotals, intent_totals
+from simsla.analysis.load import needed_slots
 from simsla.analysis.poststratify import MEMORY_S, Cells
+from simsla.analysis.quality import quality_of
 from simsla.analysis.sample import Sample
 from simsla.analysis.states import fault_intervals, state_path
+from simsla.analysis.ties import Ties, find_ties
 from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, GOOD_OUTCOMES, NOBODY, OUTCOMES, Log
 
 if TYPE_CHECKING:
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCKS", "ReplicationSummary", "summarise"]
 
-BLOCKS: Final = 10
+BLOCKS: Final = 100
 """Equal parts of the measured time in which latency is followed."""
 
 GOOD: Final = [OUTCOMES.index(name) for name in GOOD_OUTCOMES]
@@ -44,6 +49,8 @@ class RequestTotals:
     ttft_count: Floats
     cache_hits: Floats
     """Answered valid requests by request class and code of `CACHE_HITS`."""
+    intents: IntentTotals
+    """The same requests by what was wanted: a client's retries belong to its first request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class AttemptTotals:
     tokens_out: Floats
     answered: Floats
     """Requests that the deployment answered."""
+    quality: Floats
+    """The sum of the quality of these answers."""
     latency: Sample
     """Latency of successful attempts, from start to end; groups are deployments."""
 
@@ -89,16 +98,31 @@ class ReplicationSummary:
     """Attempts that belong to no request."""
     block_latency_s: Floats
     """Mean latency in successive parts of the measured time, failed requests at their deadline."""
+    needed_slots: Floats
+    """The slots that attempts needed on average, by deployment."""
+    ties: Ties
+    """Unrelated events that fell on one instant."""
+    quality: Floats | None
+    """The sum of the quality of answers to valid requests, by cell and request class; None: not known."""
+    pods_usd: float
+    """What the gateway's pods cost in the measured time."""
 
 
 def summarise(
-    log: Log, *, start_s: float, end_s: float, environment: Environment | None = None
+    log: Log,
+    *,
+    start_s: float,
+    end_s: float,
+    environment: Environment | None = None,
+    quality: Sequence[Sequence[float]] | None = None,
+    pods_usd: float = 0.0,
 ) -> ReplicationSummary:
     """Reduces the log of a replication to the requests that arrived in [start_s, end_s).
 
     What came before `start_s` is warm-up and left out. `environment` holds the drawn fault episodes: with
     them a law of the environment can be brought in when intervals are made. Scheduled faults do not belong
-    there: they are the same in every replication, as the traffic's shape is.
+    there: they are the same in every replication, as the traffic's shape is. `quality` are scores by
+    deployment and request class, `pods_usd` is what the gateway's pods cost.
     """
     if not end_s > start_s:
         raise ValueError(f"end_s ({end_s}) must be greater than start_s ({start_s})")
@@ -125,6 +149,7 @@ def summarise(
         return Sample.of(values[chosen], kind[chosen], cell[chosen], count)
 
     everyone = np.ones(len(kind), dtype=bool)
+    scored = np.zeros(len(kind)) if quality is None else quality_of(requests, answered, quality)
     index = (cell * classes + kind) * len(OUTCOMES) + outcome
     attempts, owner = attempts_of(log, requests["request"], start_s, end_s)
     owned = owner >= 0
@@ -156,8 +181,9 @@ def summarise(
                 ],
                 axis=1,
             ),
+            intents=intent_totals(log.requests, start_s, end_s, classes),
         ),
-        attempts=attempt_totals(attempts, requests["deployment"][answered], deployments),
+        attempts=attempt_totals(attempts, requests["deployment"][answered], scored[answered], deployments),
         tokens=np.stack(
             [group_sums(owner_class, attempts[name][owned], classes) for name in ("tokens_in", "tokens_out")],
             axis=1,
@@ -167,6 +193,12 @@ def summarise(
         ttft=sample(ttft, streamed),
         unattributed=int((~owned).sum()),
         block_latency_s=followed,
+        needed_slots=needed_slots(attempts, deployments, end_s - start_s),
+        ties=find_ties(log),
+        quality=None
+        if quality is None
+        else group_sums(cell * classes + kind, scored, count * classes).reshape(count, classes),
+        pods_usd=pods_usd,
     )
 
 
@@ -196,6 +228,7 @@ ATTEMPT_COLUMNS: Final = (
     "deployment",
     "outcome",
     "start_s",
+    "queued_s",
     "end_s",
     "cost_usd",
     "tokens_in",
@@ -220,7 +253,9 @@ def attempts_of(log: Log, request: npt.NDArray[Any], start_s: float, end_s: floa
     return rows({name: columns[name] for name in ATTEMPT_COLUMNS}, chosen), owner[chosen]
 
 
-def attempt_totals(attempts: Columns, answering: npt.NDArray[Any], deployments: int) -> AttemptTotals:
+def attempt_totals(
+    attempts: Columns, answering: npt.NDArray[Any], quality: Floats, deployments: int
+) -> AttemptTotals:
     deployment = attempts["deployment"].astype(np.int64)
     outcome = attempts["outcome"].astype(np.int64)
     kinds = len(ATTEMPT_OUTCOMES)
@@ -238,5 +273,6 @@ def attempt_totals(attempts: Columns, answering: npt.NDArray[Any], deployments: 
         tokens_in=summed("tokens_in"),
         tokens_out=summed("tokens_out"),
         answered=np.bincount(answering[answering >= 0], minlength=deployments).astype(np.float64),
+        quality=group_sums(answering[answering >= 0], quality[answering >= 0], deployments),
         latency=Sample.of(latency, code, np.zeros(len(code), dtype=np.int64), 1),
     )

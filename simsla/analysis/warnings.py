@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "ExactTiesWarning",
     "FewEpisodesWarning",
+    "LongRepairWarning",
     "NoFailuresWarning",
     "SimslaWarning",
     "SingleReplicationWarning",
@@ -34,7 +36,15 @@ class WarmupWarning(SimslaWarning):
 
 
 class UnstableQueueWarning(SimslaWarning):
-    """Latency was still rising at the end: averages depend on the horizon."""
+    """Offered load exceeds capacity, or latency was rising at the end: averages depend on the horizon."""
+
+
+class LongRepairWarning(SimslaWarning):
+    """Faults last longer than the measured time: their end, and what comes after it, is hardly seen."""
+
+
+class ExactTiesWarning(SimslaWarning):
+    """Events that have nothing to do with one another fall on exactly one instant, as on a grid of time."""
 
 
 class UnattributedAttemptsWarning(SimslaWarning):

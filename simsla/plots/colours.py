@@ -21,5 +21,17 @@ MARKERS: Final = ("o", "s", "D", "v", "P", "X", "h")
 
 LINE_STYLES: Final = ("-", "--", "-.", ":")
 
-FAULTS: Final = {"outage": VERMILION, "hang": PURPLE, "brownout": ORANGE, "slowdown": SKY}
-"""By the kind of fault."""
+WINE: Final = "#882255"
+INDIGO: Final = "#332288"
+
+FAULTS: Final = {
+    "outage": VERMILION,
+    "hang": PURPLE,
+    "brownout": ORANGE,
+    "slowdown": SKY,
+    "cut": BLUE,
+    "malformed": GREEN,
+    "rate_limit_storm": INDIGO,
+    "connect": WINE,
+}
+"""By the kind of fault; the last two are of Paul Tol's muted scheme, darker than all the others."""

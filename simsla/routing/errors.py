@@ -10,7 +10,7 @@ router's own verdicts.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from simsla.routing.explanation import Explanation
@@ -37,7 +37,8 @@ class AttemptError(RoutingError):
     """One attempt at one deployment failed.
 
     ``deployment`` is its name, ``status`` the HTTP status where there was one, ``retry_after_s`` the
-    server's wish in seconds where it sent one. ``kind`` is the name used in configuration and logs.
+    server's wish in seconds where it sent one, ``headers`` what it said of its limits (``x-ratelimit-*``),
+    where it did. ``kind`` is the name used in configuration and logs.
     """
 
     kind: ClassVar[str] = "attempt"
@@ -47,6 +48,7 @@ class AttemptError(RoutingError):
     deployment: str | None = None
     status: int | None = None
     retry_after_s: float | None = None
+    headers: Mapping[str, str] | None = None
 
     def __init__(
         self,

@@ -1,134 +1,68 @@
-"""Components: what can fail, and how."""
+"""Components: what can fail, and with what."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from simsla.distributions import Distribution
-from simsla.scenario.fields import Dist, Model, refuse
-from simsla.scenario.quantities import Duration, Number, PositiveDuration, Whole
+from simsla.scenario.faults import Fault
+from simsla.scenario.fields import Model, Name, refuse
+from simsla.scenario.quantities import Share
 
-__all__ = ["Component", "Episode", "Fault", "Region"]
+__all__ = ["Component", "Fault", "Region"]
 
-FaultKind = Literal["outage", "hang", "brownout", "slowdown", "cut", "malformed"]
-
-
-class Episode(Model):
-    """A scheduled episode of a fault."""
-
-    start_s: Duration = Field(alias="start")
-    duration_s: PositiveDuration = Field(alias="duration")
-    severity: Number = 1.0
-    """The fault's severity, unless the episode has its own."""
-
-
-def as_written(schedule: tuple[Episode, ...] | None) -> list[dict[str, Any]] | None:
-    if schedule is None:
-        return None
-    return [episode.model_dump(mode="json", by_alias=True, exclude_unset=True) for episode in schedule]
-
-
-class Fault(Model):
-    """One way in which a component fails.
-
-    `severity` is the share of attempts hit while an episode lasts: refused (outage), accepted and never
-    answered (hang), answered with `error` (brownout), broken off within the answer (cut), answered with what
-    cannot be read (malformed); for a slowdown it is the factor on the latency.
-    Episodes come from exactly one of `schedule`; `gap` and `repair`: a renewal process from start to start
-    whose overlapping episodes are united; `uptime` and `repair`: an alternating renewal process.
-    """
-
-    kind: FaultKind
-    severity: Number = 1.0
-    error: Whole | None = None
-    """The HTTP status that a brownout answers with: 429, 500 or 503 (the default). None for other kinds."""
-    schedule: Annotated[
-        tuple[Episode, ...], PlainSerializer(as_written, return_type=list[dict[str, Any]])
-    ] = ()
-    gap: Dist | None = None
-    uptime: Dist | None = None
-    repair: Dist | None = None
-    source: str | None = None
-    """Where the numbers come from."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        check_severity(self.kind, self.severity, "severity")
-        if self.kind not in ("outage", "hang") and "severity" not in self.model_fields_set:
-            raise refuse(f"a value (required for the kind {self.kind})", below="severity")
-        self._check_error()
-        self._check_process()
-        for i, episode in enumerate(self.schedule):
-            check_severity(self.kind, episode.severity, f"schedule[{i}].severity", episode)
-        resolved = tuple(
-            Episode.model_construct(
-                episode.model_fields_set,
-                start_s=episode.start_s,
-                duration_s=episode.duration_s,
-                severity=episode.severity if "severity" in episode.model_fields_set else self.severity,
-            )
-            for episode in self.schedule
-        )
-        object.__setattr__(self, "schedule", resolved)
-        return self
-
-    def _check_error(self) -> None:
-        if self.kind == "brownout":
-            if self.error is None:
-                object.__setattr__(self, "error", 503)
-            elif self.error not in (429, 500, 503):
-                raise refuse("429, 500 or 503", self.error, below="error")
-        elif self.error is not None:
-            raise refuse("no error: only a brownout answers with one", self.error, below="error")
-
-    def _check_process(self) -> None:
-        between = [name for name in ("gap", "uptime") if getattr(self, name) is not None]
-        sources = ["schedule"] * bool(self.schedule) + between
-        if len(sources) != 1:
-            found = " and ".join(sources) or "none of them"
-            raise refuse(f"exactly one of schedule, gap with repair, uptime with repair; found {found}")
-        if bool(between) != (self.repair is not None):
-            raise refuse(
-                "gap with repair or uptime with repair" if between else "no repair beside a schedule",
-                below="repair",
-            )
-        for name in (*between, "repair"):
-            process: Distribution | None = getattr(self, name)
-            if process is not None and process.mean() <= 0:
-                raise refuse("a distribution with a mean above 0", process.to_spec(), below=name)
-
-
-def check_severity(kind: str, severity: float, path: str, episode: Episode | None = None) -> None:
-    if episode is not None and "severity" not in episode.model_fields_set:
-        return
-    if kind == "slowdown":
-        if severity <= 1:
-            raise refuse("a factor above 1 on the latency", severity, below=path)
-    elif not 0 < severity <= 1:
-        raise refuse("a share of the attempts in (0, 1]", severity, below=path)
+ComponentKind = Literal["provider", "gateway", "region", "model", "account", "network", "other"]
 
 
 def empty_if_none(value: object) -> object:
     return {} if value is None else value
 
 
-class Component(Model):
+class Family(Model):
+    """What can fail, by itself or with its siblings.
+
+    Components with the same `parent` are siblings. A drawn fault of one is with probability `beta` a fault of
+    them all, at the same time and of the same kind (the beta-factor model of common causes): `faults` are all
+    that it has, of which it shares so many. A scheduled fault is its own.
+
+        components:
+          openai: {kind: provider}
+          gpt-4o: {kind: model, parent: openai, beta: 0.2, faults: [...]}
+          gpt-4o-mini: {kind: model, parent: openai, beta: 0.2, faults: [...]}
+        deployments:
+          large: {model: gpt-4o, provider: openai, components: [gpt-4o], ...}
+    """
+
+    faults: tuple[Fault, ...] = ()
+    parent: Name | None = None
+    """The component it belongs to, whose own faults are not its: a deployment depends on both."""
+    beta: Share | None = None
+    crew: Name | None = None
+    """Who repairs it, one failure after the other; its drawn faults last until the crew has come to them, and
+    then for their `repair`. None: somebody is always free."""
+
+    @model_validator(mode="after")
+    def _shared_with_somebody(self) -> Self:
+        if self.beta is not None and self.parent is None:
+            raise refuse("no beta without a parent, which makes siblings", self.beta, below="beta")
+        return self
+
+
+class Component(Family):
     """Something that can fail. A deployment that depends on it fails with it."""
 
-    kind: Literal["provider", "gateway", "region", "model", "account", "network", "other"] = "other"
-    faults: tuple[Fault, ...] = ()
+    kind: ComponentKind = "other"
 
 
-class Region(Model):
+class Region(Family):
     """A region: a component of kind `region` on which every deployment in it depends."""
-
-    faults: tuple[Fault, ...] = ()
 
     def as_component(self) -> Component:
         """The region as a component."""
-        return Component(kind="region", faults=self.faults)
+        return Component(
+            kind="region", faults=self.faults, parent=self.parent, beta=self.beta, crew=self.crew
+        )
 
 
 ComponentOrNone = Annotated[Component, BeforeValidator(empty_if_none)]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from simsla.distributions import LogNormal, nearest
 from simsla.routing import Deployment
+from simsla.scenario.accounts import RateLimits
 from simsla.scenario.fields import Dist, Frozen, FrozenDict, Model, Name, refuse
+from simsla.scenario.latency import Latency
 from simsla.scenario.prices import Price, PriceOrReference
+from simsla.scenario.quality import Quality
 from simsla.scenario.quantities import Duration, Share, Whole
+from simsla.scenario.service import Service
 
 __all__ = ["ERROR_KINDS", "Billing", "DeploymentSpec", "Latency", "Tier"]
 
@@ -24,27 +29,23 @@ ERROR_KINDS = ("400", "429", "500", "503", "connect", "hang", "cut", "malformed"
 within the answer, answered with what cannot be read."""
 
 
-class Latency(Model):
-    """How long an answer takes: `first_token` plus output tokens x `per_token`, or one `total`."""
-
-    first_token: Dist | None = None
-    per_token: Dist | None = None
-    total: Dist | None = None
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        given = {name for name in ("first_token", "per_token", "total") if getattr(self, name) is not None}
-        if given not in ({"total"}, {"first_token", "per_token"}):
-            found = " and ".join(sorted(given)) or "nothing"
-            raise refuse(f"first_token and per_token, or total; found {found}")
-        return self
-
-
 class Billing(Model):
-    """What an attempt that did not end costs: the prompt and the tokens generated so far, all, or nothing."""
+    """What an attempt costs that is not answered as it should be: the prompt and the tokens `generated` so
+    far, the `full` price of the whole answer, or nothing (`none`).
+
+    Attempts that were turned away (429, 400, no connection), or never began to be served, cost nothing.
+    """
 
     cancelled: BillingRule = "generated"
+    """Broken off by the caller: the client left, its deadline passed, or it was the loser of a hedge."""
     timed_out: BillingRule = "generated"
+    """Broken off at a limit of `Timeouts`."""
+    cut: BillingRule = "generated"
+    """Broken off by the deployment within its answer."""
+    malformed: BillingRule = "full"
+    """Answered with what cannot be read: for the deployment an answer like any other."""
+    errors: BillingRule = "none"
+    """Accepted and answered with a 5xx, before any token: where it is `generated`, the prompt is billed."""
 
 
 def error_keys(value: object) -> object:
@@ -72,11 +73,16 @@ def at_most_one(shares: dict[str, float]) -> dict[str, float]:
 Errors = Annotated[Frozen[str, Share], BeforeValidator(error_keys), AfterValidator(at_most_one)]
 
 
-class DeploymentSpec(Model):
-    """One model served at one place, as the world has it."""
+class DeploymentSpec(RateLimits):
+    """One model served at one place, as the world has it.
+
+    Its limits on rate hold besides those of its account.
+    """
 
     model: Name
     provider: str | None = None
+    account: str | None = None
+    """The account by which it is called, whose limits it shares with others (see Account)."""
     region: str | None = None
     tier: Tier = "standard"
     components: tuple[str, ...] = ()
@@ -98,7 +104,11 @@ class DeploymentSpec(Model):
     max_concurrency: Annotated[Whole, Field(ge=1)] | None = None
     queue_limit: Annotated[Whole, Field(ge=0)] | None = None
     """Attempts that may wait for a slot; beyond it they get a 429. None: any number."""
+    service: Service | None = None
+    """How load slows it down; None: not at all. Latencies are those of an attempt that is alone."""
     billing: Billing = Billing()
+    quality: Quality | None = None
+    """How good its answers are; None: it is not known, of any deployment."""
 
     _name: str = PrivateAttr(default="")
 
@@ -115,12 +125,13 @@ class DeploymentSpec(Model):
 
     @property
     def dependencies(self) -> tuple[str, ...]:
-        """The components it depends on: provider, region and the others, each once."""
-        own = [name for name in (self.provider, self.region) if name is not None]
+        """The components it depends on: provider, region, account and the others, each once."""
+        own = [name for name in (self.provider, self.region, self.account) if name is not None]
         return tuple(dict.fromkeys([*own, *self.components]))
 
-    def to_deployment(self) -> Deployment:
-        """What a router may know of it."""
+    def to_deployment(self, on: date | None = None) -> Deployment:
+        """What a router may know of it; its price is the one of this day, without hours and caches."""
+        usd_per_mtok_in, usd_per_mtok_out = self.price.at(on)
         return Deployment(
             name=self.name,
             model=self.model,
@@ -129,8 +140,8 @@ class DeploymentSpec(Model):
             tier=self.tier,
             base_url=self.base_url,
             api_key_env=self.api_key_env,
-            usd_per_mtok_in=self.price.usd_per_mtok_in,
-            usd_per_mtok_out=self.price.usd_per_mtok_out,
+            usd_per_mtok_in=usd_per_mtok_in,
+            usd_per_mtok_out=usd_per_mtok_out,
             context_window=self.context_window,
             max_concurrency=self.max_concurrency,
             components=self.dependencies,

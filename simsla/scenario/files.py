@@ -31,8 +31,8 @@ def data_folder() -> Traversable:
     return installed if installed.is_dir() else package / ".." / "data"
 
 
-def shipped(kind: Literal["scenarios", "prices"]) -> dict[str, Traversable]:
-    """The shipped scenarios or price cards by name, in alphabetical order."""
+def shipped(kind: Literal["scenarios", "prices", "incidents"]) -> dict[str, Traversable]:
+    """The shipped scenarios, price cards or measured incidents by name, in alphabetical order."""
     files = (file for file in (data_folder() / kind).iterdir() if file.name.endswith(".yaml"))
     return {file.name.removesuffix(".yaml"): file for file in sorted(files, key=lambda file: file.name)}
 

@@ -13,7 +13,14 @@ from simsla.scenario.quantities import Number
 
 __all__ = ["Objective"]
 
-MORE_IS_BETTER: Final = ("availability", "ok_share", "cache_hit_share")
+MORE_IS_BETTER: Final = (
+    "availability",
+    "intent_availability",
+    "ok_share",
+    "cache_hit_share",
+    "quality_mean",
+    "satisfaction",
+)
 LESS_IS_BETTER: Final = (
     "latency_mean_s",
     "latency_p50_s",
@@ -24,9 +31,11 @@ LESS_IS_BETTER: Final = (
     "ttft_mean_s",
     "ttft_p99_s",
     "cost_usd_per_day",
+    "cost_pods_usd_per_day",
     "cost_usd_per_1k_requests",
     "cost_usd_per_good_request",
     "amplification",
+    "requests_per_intent",
     "degraded_share",
     "error_share",
     "timeout_share",
@@ -62,7 +71,7 @@ class Objective(Model):
     def _possible(self) -> Self:
         if not self.name:
             object.__setattr__(self, "name", self.metric)
-        is_share = self.metric == "availability" or self.metric.endswith("_share")
+        is_share = self.more_is_better or self.metric.endswith("_share")
         if self.target < 0 or (is_share and self.target > 1):
             raise refuse("a number in [0, 1]" if is_share else "a number >= 0", self.target, below="target")
         return self

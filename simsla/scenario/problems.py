@@ -54,7 +54,7 @@ def problem_of(details: ErrorDetails, model: type[BaseModel]) -> Problem:
         key = str(location[-1])
         return Problem(location, f"one of {', '.join(names)}", key, nearest(key, names))
     if kind in ("union_tag_not_found", "union_tag_invalid", "literal_error"):
-        return not_a_choice(kind, location, value, context)
+        return not_a_choice(kind, location, value, context, below(owner, location[-1]))
     if kind == "missing":
         value = ABSENT
     if details["loc"] and details["loc"][-1] == "[key]":
@@ -64,11 +64,13 @@ def problem_of(details: ErrorDetails, model: type[BaseModel]) -> Problem:
     return Problem(location, EXPECTED.get(kind, details["msg"]).format(**context), value)
 
 
-def not_a_choice(kind: str, location: Location, value: Any, context: Mapping[str, Any]) -> Problem:
+def not_a_choice(
+    kind: str, location: Location, value: Any, context: Mapping[str, Any], wanted: Any
+) -> Problem:
     if kind == "literal_error":
         choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
     else:
-        choices = (context.get("expected_tags") or "'poisson', 'trace'").replace("'", "").split(", ")
+        choices = [str(tag) for member in get_args(bare(wanted)) for tag in tags_of(bare(member))]
         location = (*location, "kind")
         value = context.get("tag", ABSENT)
     return Problem(location, f"one of {', '.join(choices)}", value, nearest(value, choices))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from simsla.scenario.arrivals import SessionArrivals
+from simsla.scenario.arrivals_trace import TraceArrivals
 from simsla.scenario.quantities import format_duration
-from simsla.scenario.traffic import TraceArrivals
 
 if TYPE_CHECKING:
     from simsla.scenario.objectives import Objective
@@ -31,8 +32,10 @@ def arrivals(request_class: RequestClass) -> str:
     process = request_class.arrivals
     if isinstance(process, TraceArrivals):
         low, high = process.share
-        return f"{high - low:.0%} of {process.path}"
-    return f"{process.rate_per_s * 86400:,.0f} a day"
+        return f"{(high - low) * process.thin:.0%} of {process.path}"
+    if isinstance(process, SessionArrivals):
+        return counted(process.users, "user")
+    return f"{process.mean_rate_per_s() * 86400:,.0f} a day"
 
 
 def as_text(scenario: Scenario) -> str:

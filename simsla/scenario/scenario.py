@@ -22,16 +22,22 @@ from pydantic import (
 
 from simsla.routing import ConfigError, RoutingPolicy
 from simsla.scenario import render
+from simsla.scenario.accounts import AccountOrNone
 from simsla.scenario.components import Component, ComponentOrNone, RegionOrNone
 from simsla.scenario.deployments import DeploymentSpec
 from simsla.scenario.errors import Problem, ScenarioError, location_of
 from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.files import find_scenario
+from simsla.scenario.gateway import Gateway
+from simsla.scenario.instants import DEFAULT_START, Start
 from simsla.scenario.names import dangling_names
 from simsla.scenario.objectives import Objective
 from simsla.scenario.plain import Refusal, assign, plain
 from simsla.scenario.problems import problems_of
+from simsla.scenario.quality import untold
 from simsla.scenario.quantities import Duration, PositiveDuration, Whole, format_duration
+from simsla.scenario.regions import Network
+from simsla.scenario.schedule import Event, Verbs
 from simsla.scenario.schema import ROUTING_MARK, complete_schema
 from simsla.scenario.traces import TraceError, load_trace
 from simsla.scenario.traffic import RequestClass, TraceArrivals
@@ -99,14 +105,25 @@ class Scenario(Model):
     """Requests arrive from 0 to here."""
     warmup_s: Duration = Field(default=0.0, alias="warmup")
     """Requests that arrive before are simulated and not counted."""
+    start: Start = DEFAULT_START
+    """The moment at which absolute time is 0: prices, hours and daily profiles count from it."""
     replications: Annotated[Whole, Field(ge=1)] = 20
     """How many independent runs, unless the caller says otherwise."""
     components: Frozen[Name, ComponentOrNone] = Field(default_factory=FrozenDict)
     regions: Frozen[Name, RegionOrNone] = Field(default_factory=FrozenDict)
+    accounts: Frozen[Name, AccountOrNone] = Field(default_factory=FrozenDict)
     deployments: Annotated[dict[Name, DeploymentSpec], Field(min_length=1), AfterValidator(named)]
     traffic: Annotated[dict[Name, RequestClass], Field(min_length=1), AfterValidator(named)]
     routing: Routing = Field(default_factory=RoutingPolicy)
     objectives: tuple[Objective, ...] = ()
+    gateway: Gateway | None = None
+    """The pods of the gateway; None: it has room for everything, and takes no time."""
+    network: Network | None = None
+    """The distances between regions; None: there are none."""
+    crews: Frozen[Name, Annotated[Whole, Field(ge=1)]] = Field(default_factory=FrozenDict)
+    """How many can repair at a time, by the name of the crew to which components refer."""
+    schedule: tuple[Event, ...] = ()
+    """What happens to components at appointed times, besides their own faults."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -138,6 +155,10 @@ class Scenario(Model):
             if name in names[:i]:
                 problems.append(Problem(("objectives", i, "name"), "each name once", name))
         problems += self._replayed_twice()
+        problems += untold(self.deployment_specs)
+        if self.gateway is not None and not self.behind_gateway:
+            expected = "a deployment that depends on a component of kind gateway, or no gateway section"
+            problems.append(Problem(("gateway",), expected))
         if isinstance(self.routing, RoutingPolicy):
             try:
                 self.routing.check([spec.to_deployment() for spec in self.deployment_specs], path="routing")
@@ -190,7 +211,8 @@ class Scenario(Model):
         if not isinstance(data, Mapping):
             raise ScenarioError(origin, [Problem((), "a mapping with keys such as traffic", data)])
         try:
-            return cls.model_validate(plain(data), context={"base_dir": base_dir})
+            context = {"base_dir": base_dir, "start": data.get("start")}
+            return cls.model_validate(plain(data), context=context)
         except Refusal as refusal:
             raise ScenarioError(origin, [refusal.problem]) from None
         except ValidationError as error:
@@ -233,8 +255,8 @@ class Scenario(Model):
         for i, request_class in enumerate(data["traffic"].values()):
             share = [edges[i], edges[i + 1]]
             request_class["arrivals"] = {"kind": "trace", "path": str(trace.path), "share": share}
-            request_class.pop("prompt_tokens", None)
-            request_class.pop("output_tokens", None)
+            for name in ("prompt_tokens", "output_tokens", "length_correlation", "lengths"):
+                request_class.pop(name, None)
         data |= {"horizon": math.nextafter(trace.span_s, math.inf), "warmup": 0.0}
         return Scenario.from_dict(data, origin=self.name)
 
@@ -245,9 +267,23 @@ class Scenario(Model):
 
     @property
     def all_components(self) -> dict[str, Component]:
-        """The components and, as components of kind `region`, the regions."""
+        """The components and, as components of kind `region` and `account`, the regions and the accounts."""
         regions = {name: region.as_component() for name, region in self.regions.items()}
-        return {**self.components, **regions}
+        if self.network is not None:
+            regions = self.network.divided(regions)
+        accounts = {name: account.as_component() for name, account in self.accounts.items()}
+        return {**self.components, **regions, **accounts}
+
+    @property
+    def world(self) -> Verbs:
+        """What can be done to the world: `scenario.world.fail("openai", at="03:00", for_="20min")`, ..."""
+        return Verbs(self)
+
+    @property
+    def behind_gateway(self) -> tuple[str, ...]:
+        """The deployments that depend on a component of kind gateway, and so are behind its pods."""
+        gateways = {name for name, component in self.components.items() if component.kind == "gateway"}
+        return tuple(name for name, spec in self.deployments.items() if gateways & {*spec.dependencies})
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,66 +12,21 @@ from pydantic import (
     Field,
     PlainSerializer,
     PrivateAttr,
-    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
+from simsla.scenario.arrivals import GammaArrivals, MmppArrivals, PoissonArrivals, SessionArrivals
+from simsla.scenario.arrivals_trace import LengthsFromTrace, TraceArrivals
+from simsla.scenario.clients import Client
 from simsla.scenario.deployments import Tier
 from simsla.scenario.fields import Dist, Model, Name, ShareDist, refuse
-from simsla.scenario.quantities import Number, PositiveDuration, Rate, Share, Whole
-from simsla.scenario.traces import Trace, TraceError, load_trace
+from simsla.scenario.poison import PoisonOrShare
+from simsla.scenario.quantities import Number, PositiveDuration, Share, Whole
 
-__all__ = ["PoissonArrivals", "RequestClass", "Topics", "TraceArrivals"]
+__all__ = ["Arrivals", "PoissonArrivals", "RequestClass", "Topics", "TraceArrivals"]
 
-
-class PoissonArrivals(Model):
-    """A Poisson process."""
-
-    kind: Literal["poisson"] = "poisson"
-    rate_per_s: Rate = Field(alias="rate")
-
-    def mean_rate_per_s(self) -> float:
-        """Requests per second in the long run."""
-        return self.rate_per_s
-
-
-def readable_trace(value: str, info: ValidationInfo) -> str:
-    """The absolute path of a trace that can be read, relative ones being relative to the scenario's file."""
-    base_dir = info.context.get("base_dir") if info.context else None
-    path = ((Path(base_dir) if base_dir is not None else Path()) / value).resolve()
-    try:
-        load_trace(path)
-    except TraceError as error:
-        raise refuse(error.expectation, error.value, error.suggestion) from None
-    return str(path)
-
-
-def ordered(share: tuple[float, float]) -> tuple[float, float]:
-    if share[0] >= share[1]:
-        raise refuse("a lower and a higher edge", list(share))
-    return share
-
-
-class TraceArrivals(Model):
-    """A replayed trace: arrival times and lengths of requests that really were.
-
-    A class takes the share of the rows whose keyed uniform falls into [share[0], share[1]), so classes with
-    adjoining shares divide a trace between them, row by row at random.
-    """
-
-    kind: Literal["trace"]
-    path: Annotated[str, AfterValidator(readable_trace)]
-    share: Annotated[tuple[Share, Share], AfterValidator(ordered)] = (0.0, 1.0)
-
-    def load(self) -> Trace:
-        """The trace itself, cached by path and time of modification."""
-        return load_trace(self.path)
-
-    def mean_rate_per_s(self) -> float:
-        """Requests per second over the span of the trace."""
-        trace = self.load()
-        return len(trace) * (self.share[1] - self.share[0]) / trace.span_s
+Arrivals = PoissonArrivals | MmppArrivals | GammaArrivals | SessionArrivals | TraceArrivals
 
 
 def weights(value: object) -> Any:
@@ -133,10 +87,15 @@ class Topics(Model):
 class RequestClass(Model):
     """A kind of traffic."""
 
-    arrivals: Annotated[PoissonArrivals | TraceArrivals, Field(discriminator="kind")]
+    arrivals: Annotated[Arrivals, Field(discriminator="kind")]
     prompt_tokens: Dist | None = None
     output_tokens: Dist | None = None
     """Lengths, drawn per request; a trace has its own."""
+    length_correlation: Annotated[Number, Field(ge=-1, le=1)] | None = None
+    """How long prompts go with long answers: the correlation of a Gaussian copula on the two lengths; None:
+    they are independent. Their rank correlation is 6 / pi asin(rho / 2), about as much."""
+    lengths: LengthsFromTrace | None = None
+    """Both lengths resampled from a trace, in place of distributions."""
     max_tokens: Annotated[Whole, Field(ge=1)] | None = None
     tier: Tier | None = None
     complexity: ShareDist | None = None
@@ -144,12 +103,16 @@ class RequestClass(Model):
     """From arrival; a request that is not answered by then counts as timed out."""
     patience: Dist | None = None
     """The client gives up after this long."""
+    client: Client | None = None
+    """What clients do by themselves: time out, and ask again; None: each asks once."""
     stream: Annotated[bool, Field(strict=True)] = False
     priority: Whole = 0
     region: Regions = ()
     """Where requests come from: pairs of a region and a relative weight."""
     needs: tuple[Name, ...] = ()
     """The capabilities without which a deployment cannot answer, such as vision, tools, json."""
+    poison: PoisonOrShare | None = None
+    """The share of requests that fail everywhere, every time."""
     topics: Topics | None = None
     """What requests are about; None: nothing in particular, and no two are alike."""
 
@@ -158,13 +121,25 @@ class RequestClass(Model):
     @model_validator(mode="after")
     def _lengths(self) -> Self:
         replayed = isinstance(self.arrivals, TraceArrivals)
+        if replayed and self.lengths is not None:
+            raise refuse("no lengths beside a trace, which has its own", below="lengths")
+        drawn = not replayed and self.lengths is None
+        elsewhere = "a trace" if replayed else "lengths out of a trace"
         for name in ("prompt_tokens", "output_tokens"):
             given = getattr(self, name)
-            if given is None and not replayed:
+            if given is None and drawn:
                 raise refuse("a value (required unless a trace is replayed)", below=name)
-            if given is not None and replayed:
-                raise refuse(f"no {name} beside a trace, which has its own", given.to_spec(), below=name)
+            if given is not None and not drawn:
+                raise refuse(f"no {name} beside {elsewhere}, which has its own", given.to_spec(), below=name)
+        if self.length_correlation is not None and not drawn:
+            expected = f"no correlation beside {elsewhere}, which has its own"
+            raise refuse(expected, self.length_correlation, below="length_correlation")
         return self
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds from a request's arrival by which it, and every retry of its client, has ended."""
+        return self.deadline_s if self.client is None else self.client.longest_s(self.deadline_s)
 
     @property
     def name(self) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simsla.records import CACHE_HITS, OUTCOMES, Recorder
 from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
 from simsla.virtualtime.tasks import SimTask
+from simsla.world.poison import POISON
 from simsla.world.requests import OpenRequest, SimRequest
 from simsla.world.streams import BLOCK
 from simsla.world.traffic import Block, ClassTraffic
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from simsla.world.transport import SimTransport
 
 OK, DEGRADED, CACHED, ERROR, TIMEOUT, SHED, ABANDONED = range(len(OUTCOMES))
+_INF = float("inf")
 NO_HIT, UNKNOWN_HIT, TRUE_HIT, FALSE_HIT = range(len(CACHE_HITS))
 
 
@@ -51,7 +53,9 @@ class Harness:
         recorder: Recorder,
         handle: Handle,
         traffic: Sequence[ClassTraffic],
+        source_kind: Callable[[ClassTraffic], type[Source]] | None = None,
     ) -> None:
+        """`source_kind` says how the requests of a class come; by default from outside, and each once."""
         self.loop = loop
         self.transport = transport
         self.recorder = recorder
@@ -61,7 +65,12 @@ class Harness:
         self.tier_ranks = [TIERS.index(deployment.tier) for deployment in transport.deployments]
         self.codes = {deployment.name: code for code, deployment in enumerate(transport.deployments)}
         self.largest_window = _largest_window(transport.deployments)
-        self._sources = [_Source(self, spec, code, len(traffic)) for code, spec in enumerate(traffic)]
+        self.waiting = 0
+        """How many clients will ask again although no request of theirs is open."""
+        self._sources = [
+            (Source if source_kind is None else source_kind(spec))(self, spec, code, len(traffic))
+            for code, spec in enumerate(traffic)
+        ]
         self._running = len(self._sources)
         self.draining = not self._running
         """Whether all requests have arrived, so that the last one to end ends the run."""
@@ -84,7 +93,7 @@ class Harness:
 
     def end_if_drained(self) -> None:
         """End the run if no request is open; called when one has ended while draining."""
-        if not self.transport.open and not self._done.done():
+        if not self.transport.open and not self.waiting and not self._done.done():
             self._done.set_result(None)
 
     def count_failure(self, error: Exception) -> None:
@@ -99,7 +108,7 @@ class Harness:
             self._done.set_exception(error)
 
 
-class _Source:
+class Source:
     """The requests of one class: their arrival, their limits of time and their end."""
 
     def __init__(self, harness: Harness, traffic: ClassTraffic, code: int, classes: int) -> None:
@@ -111,6 +120,7 @@ class _Source:
         self._classes = classes
         self._name = traffic.spec.name
         self._deadline_s = traffic.spec.deadline_s
+        self._poisonous = traffic.spec.poison is not None
         self._asked_rank = -1 if traffic.spec.tier is None else TIERS.index(traffic.spec.tier)
         # Timers of the harness run in a context of their own, and so does the task of each request begin.
         self._context = contextvars.Context()
@@ -152,31 +162,36 @@ class _Source:
         try:
             block, place = self._block, self._places[self._next]
             number = (block.index * BLOCK + place) * self._classes + self._code
-            now = self._env._now
-            whose = OpenRequest(number, block, place)
-            request = SimRequest(
-                whose,
-                self._spec,
-                now + self._deadline_s,
-                None if block.complexity is None else block.complexity[place],
-                None if block.region is None else block.region[place],
-            )
-            self._open_request(number, self._code, now)
-            self._open[number] = whose
-            # Not `create_task`: a task factory that a policy sets is for the policy's tasks.
-            whose.task = SimTask(
-                self._answer(request, whose), loop=self._loop, name=self._name, context=contextvars.Context()
-            )
-            self._oldest.append((now, whose))
-            if self._watch is None:
-                self._watch = self._loop.call_at(now + self._deadline_s, self._expire, context=self._context)
-            if block.patience_s is not None and block.patience_s[place] <= self._deadline_s:
-                whose.patience = self._loop.call_later(
-                    block.patience_s[place], self._abandon, request, whose, now, context=self._context
-                )
+            self._admit(block, place, number, _INF if block.patience_s is None else block.patience_s[place])
             self._schedule()
         except BaseException as error:
             self._harness.fail(error)
+
+    def _admit(self, block: Block, place: int, number: int, patience_s: float) -> SimRequest:
+        """A request arrives, whose client waits for at most `patience_s`."""
+        now = self._env._now
+        whose = OpenRequest(number, block, place)
+        request = SimRequest(
+            whose,
+            self._spec,
+            now + self._deadline_s,
+            None if block.complexity is None else block.complexity[place],
+            None if block.region is None else block.region[place],
+        )
+        self._open_request(number, self._code, now)
+        self._open[number] = whose
+        # Not `create_task`: a task factory that a policy sets is for the policy's tasks.
+        whose.task = SimTask(
+            self._answer(request, whose), loop=self._loop, name=self._name, context=contextvars.Context()
+        )
+        self._oldest.append((now, whose))
+        if self._watch is None:
+            self._watch = self._loop.call_at(now + self._deadline_s, self._expire, context=self._context)
+        if patience_s <= self._deadline_s:
+            whose.patience = self._loop.call_later(
+                patience_s, self._abandon, request, whose, now, context=self._context
+            )
+        return request
 
     async def _answer(self, request: Request, whose: OpenRequest) -> None:
         arrival_s = self._env._now
@@ -199,8 +214,8 @@ class _Source:
 
     def _close(
         self, prompt_tokens: int, whose: OpenRequest, arrival_s: float, outcome: int, answer: Any = None
-    ) -> None:
-        """The one place where a request ends."""
+    ) -> int:
+        """The one place where a request ends; its outcome."""
         harness = self._harness
         whose.closed = True
         if whose.patience is not None:
@@ -229,7 +244,8 @@ class _Source:
                 prompt_tokens,
                 output_tokens,
                 self._deadline_s,
-                prompt_tokens < harness.largest_window,
+                prompt_tokens < harness.largest_window
+                and not (self._poisonous and whose.block.output_tokens[whose.place] == POISON),
                 cache_hit,
             )
         except Exception as error:
@@ -237,6 +253,7 @@ class _Source:
             harness.fail(error)
         if harness.draining:
             harness.end_if_drained()
+        return outcome
 
     def _abandon(self, request: Request, whose: OpenRequest, arrival_s: float) -> None:
         """The client's patience ends."""

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
+from simsla.simulation.clients import source_kind
 from simsla.simulation.harness import Failures, Harness
 from simsla.simulation.interrupts import interruptible
 from simsla.simulation.policies import Policy, handle_of, resolve_policy
 from simsla.virtualtime import SimEventLoop, running_loop_set_aside
+from simsla.world.assembly import transport_of
 from simsla.world.environment import Environment
 from simsla.world.faults import draw_environment
-from simsla.world.server import Server
+from simsla.world.gateway.pool import Pool
+from simsla.world.gateway.usage import GatewayUsage
+from simsla.world.serving import servers_of
 from simsla.world.streams import Stream
-from simsla.world.traffic import ClassTraffic
-from simsla.world.transport import SimTransport
+from simsla.world.traffic import ClassTraffic, since_monday_s
 
 if TYPE_CHECKING:
     from simsla.scenario import Scenario
@@ -51,6 +54,8 @@ class Replication:
     unowned: int = 0
     failures: Mapping[str, Failures] = field(default_factory=dict)
     leftover_tasks: int = 0
+    gateway: GatewayUsage | None = None
+    """The gateway's pods over time, and what their autoscaler saw; None without pods."""
 
     @property
     def requests(self) -> Columns:
@@ -89,27 +94,30 @@ def run_one(
     else:
         start_s, end_s = window[0], window[0] + window[1]
         begin_s = max(0.0, start_s - scenario.warmup_s)
-    # Requests in flight drain for at most their deadline.
-    drained_s = end_s + max(spec.deadline_s for spec in scenario.traffic.values())
+    # Requests in flight drain for at most their deadline, and then the retries of their clients.
+    drained_s = end_s + max(spec.longest_s for spec in scenario.traffic.values())
     if environment is None:
         environment = draw_environment(scenario, seed, replication, drained_s)
     columns = recorder if isinstance(recorder, ColumnRecorder) else ColumnRecorder()
     if recorder is None:
         recorder = columns
     specs = list(scenario.deployments.values())
-    servers = [
-        Server(spec, code, environment, seed, replication, begin_s, drained_s)
-        for code, spec in enumerate(specs)
+    servers = servers_of(scenario, environment, seed, replication, begin_s, drained_s)
+    week_s = since_monday_s(scenario.start)
+    traffic = [
+        ClassTraffic(spec, seed, replication, len(specs), week_s) for spec in scenario.traffic.values()
     ]
-    traffic = [ClassTraffic(spec, seed, replication, len(specs)) for spec in scenario.traffic.values()]
-    deployments = [spec.to_deployment() for spec in specs]
+    deployments = [spec.to_deployment(scenario.start.date()) for spec in specs]
     generator = random.Random(int(Stream(seed, replication, "policy").generator().integers(1 << 62)))
     with _virtual_loop() as loop:
-        transport = SimTransport(loop, deployments, servers, recorder, generator)
+        pool = None
+        if scenario.gateway is not None:
+            pool = Pool(scenario.gateway, loop, seed, replication, begin_s, drained_s)
+        transport = transport_of(scenario, pool, loop, deployments, servers, recorder, generator)
 
         async def main() -> tuple[Harness, int]:
             handle = handle_of(factory, transport)
-            harness = Harness(loop, transport, recorder, handle, traffic)
+            harness = Harness(loop, transport, recorder, handle, traffic, source_kind)
             await harness.run(begin_s, end_s)
             leftover = await _end_background_tasks()
             await loop.shutdown_asyncgens()
@@ -127,6 +135,7 @@ def run_one(
         transport.unowned,
         dict(harness.failures),
         leftover,
+        None if pool is None else pool.usage(),
     )
 
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from simsla.records import ATTEMPT_OUTCOMES
-from simsla.world.environment import FAULT_KINDS, Environment
+from simsla.world.environment import FAULT_KINDS, ORDINARY, Environment, Manner
 
 HANG = -1
 """In the place of an attempt's outcome: it is accepted and never answered."""
+
+UNREACHED = -10
+"""In the place of an attempt's outcome: nothing answers its attempt to connect, not even a refusal."""
 
 CONNECT = ATTEMPT_OUTCOMES.index("connect")
 
@@ -45,13 +49,19 @@ class Condition:
     """How attempts fare for a while.
 
     An attempt with the uniform u fails if u < `failing`, and then as the first of `steps` (threshold,
-    outcome) that lies above u. Connections are refused if u < `refused`. `slowdown` multiplies latencies.
+    outcome) that lies above u. It is turned away on arrival if u < `refused`. `slowdown` multiplies
+    latencies. `told` are the steps (from, to, seconds) whose errors say when to come again.
     """
 
     refused: float
     failing: float
     steps: tuple[tuple[float, int], ...]
     slowdown: float
+    told: tuple[tuple[float, float, float], ...] = ()
+
+    def retry_after_s(self, u: float) -> float | None:
+        """When to come again, as an attempt with this uniform is told; None: as the deployment says."""
+        return next((seconds for low, high, seconds in self.told if low <= u < high), None)
 
     def failure(self, u: float) -> tuple[int, float]:
         """The outcome of an attempt whose uniform is below `failing`, and where in its step u lies.
@@ -66,12 +76,23 @@ class Condition:
         return self.steps[-1][1], 0.0
 
 
-def condition(errors: Mapping[str, float], episodes: Sequence[tuple[int, float, int]]) -> Condition:
-    """Independent causes combined: `errors` are shares by kind, episodes are (kind, severity, error)."""
-    by_kind: dict[str, list[tuple[float, int]]] = {kind: [] for kind in FAULT_KINDS}
-    for kind, severity, error in episodes:
-        by_kind[FAULT_KINDS[kind]].append((severity, error))
+class Effect(NamedTuple):
+    """What an episode does while it lasts, in codes as in `Environment`."""
+
+    kind: int
+    severity: float
+    error: int
+    manner: Manner = ORDINARY
+
+
+def condition(errors: Mapping[str, float], episodes: Iterable[tuple[Any, ...]]) -> Condition:
+    """Independent causes combined: `errors` are shares by kind, `episodes` are effects."""
+    by_kind: dict[str, list[Effect]] = {kind: [] for kind in FAULT_KINDS}
+    for episode in episodes:
+        effect = Effect(*episode)
+        by_kind[FAULT_KINDS[effect.kind]].append(effect)
     steps: list[tuple[float, int]] = []
+    told: list[tuple[float, float, float]] = []
     remaining = 1.0
 
     def strike(share: float, outcome: int) -> None:
@@ -80,15 +101,22 @@ def condition(errors: Mapping[str, float], episodes: Sequence[tuple[int, float, 
             remaining *= 1.0 - share
             steps.append((1.0 - remaining, outcome))
 
-    for severity, _ in by_kind["outage"]:
-        strike(severity, CONNECT)
+    for effect in by_kind["connect"]:
+        strike(effect.severity, UNREACHED if effect.manner.hang else CONNECT)
+    for effect in by_kind["outage"]:
+        strike(effect.severity, CONNECT)
     strike(errors.get("connect", 0.0), CONNECT)
+    for effect in by_kind["rate_limit_storm"]:
+        low = 1.0 - remaining
+        strike(effect.severity, _OUTCOME_OF_STATUS[429])
+        if effect.manner.retry_after_s is not None:
+            told.append((low, 1.0 - remaining, effect.manner.retry_after_s))
     refused = 1.0 - remaining
-    for severity, _ in by_kind["hang"]:
-        strike(severity, HANG)
+    for effect in by_kind["hang"]:
+        strike(effect.severity, HANG)
     strike(errors.get("hang", 0.0), HANG)
-    for severity, error in by_kind["brownout"]:
-        strike(severity, _OUTCOME_OF_STATUS[error])
+    for effect in by_kind["brownout"]:
+        strike(effect.severity, _OUTCOME_OF_STATUS[effect.error])
     # The shares of answers exclude one another: an attempt has one answer.
     answers = [(name, errors.get(name, 0.0)) for name in _OUTCOME_OF_ANSWER]
     base, total = remaining, math.fsum(share for _, share in answers)
@@ -98,13 +126,13 @@ def condition(errors: Mapping[str, float], episodes: Sequence[tuple[int, float, 
             so_far += share
             steps.append((1.0 - base * (1.0 - so_far), _OUTCOME_OF_ANSWER[name]))
     remaining = 0.0 if total == 1.0 else base * (1.0 - total)
-    for severity, _ in by_kind["cut"]:
-        strike(severity, CUT)
-    for severity, _ in by_kind["malformed"]:
-        strike(severity, MALFORMED)
+    for effect in by_kind["cut"]:
+        strike(effect.severity, CUT)
+    for effect in by_kind["malformed"]:
+        strike(effect.severity, MALFORMED)
     failing = 1.0 - remaining
-    slowdown = math.prod(severity for severity, _ in by_kind["slowdown"])
-    return Condition(refused, failing, tuple(steps), slowdown)
+    slowdown = math.prod(effect.severity for effect in by_kind["slowdown"])
+    return Condition(refused, failing, tuple(steps), slowdown, tuple(told))
 
 
 class Conditions:
@@ -129,6 +157,7 @@ class Conditions:
                 mine.kind[rows].tolist(),
                 mine.severity[rows].tolist(),
                 mine.error[rows].tolist(),
+                mine.manner_codes()[rows].tolist(),
                 strict=True,
             )
         )
@@ -139,7 +168,7 @@ class Conditions:
         active: list[int] = []
         upcoming = iter([*opening.tolist(), None])
         following = next(upcoming)
-        known: dict[tuple[tuple[int, float, int], ...], Condition] = {}
+        known: dict[tuple[tuple[int, float, int, int], ...], Condition] = {}
         for edge in edges.tolist():
             active = [row for row in active if ends[row] > edge]
             while following is not None and starts[following] <= edge:
@@ -148,7 +177,7 @@ class Conditions:
                 following = next(upcoming)
             key = tuple(sorted(effects[row] for row in active))
             if key not in known:
-                known[key] = condition(errors, key)
+                known[key] = condition(errors, [(*what, mine.manners[code]) for *what, code in key])
             self._conditions.append(known[key])
         self._at = 0
         self.current = self._conditions[0]

@@ -7,12 +7,18 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from simsla.records import ATTEMPT_OUTCOMES
 from simsla.world.conditions import Conditions
+from simsla.world.grey import GreyConditions, grey_conditions
 from simsla.world.streams import BLOCK, FloatArray, Stream
 
 if TYPE_CHECKING:
     from simsla.scenario import DeploymentSpec
+    from simsla.world.accounts import Gate
     from simsla.world.environment import Environment
+    from simsla.world.latent import VaryingConditions, VaryingGrey
+    from simsla.world.pricing import Tariff
+    from simsla.world.sharing import Sharing
     from simsla.world.traffic import Block
 
 Luck = tuple[Sequence[float] | Mapping[int, float], ...]
@@ -25,6 +31,17 @@ _CALLS_BY_BLOCK: Final = 16
 
 # So many of the further ones are drawn at once.
 _CALLS_AT_ONCE: Final = 64
+
+
+# Whose rule of `Billing` an attempt is billed by.
+_BILLING_OF_OUTCOME: Final = {
+    ATTEMPT_OUTCOMES.index("cancelled"): "cancelled",
+    ATTEMPT_OUTCOMES.index("timeout"): "timed_out",
+    ATTEMPT_OUTCOMES.index("interrupted"): "cut",
+    ATTEMPT_OUTCOMES.index("malformed"): "malformed",
+    ATTEMPT_OUTCOMES.index("server_error"): "errors",
+    ATTEMPT_OUTCOMES.index("unavailable"): "errors",
+}
 
 
 class Server:
@@ -48,17 +65,32 @@ class Server:
         self.index = index
         self.name = spec.name
         self.model = spec.model
-        self.conditions = Conditions(spec.errors, spec.dependencies, environment, begin_s, end_s)
+        self.conditions: Conditions | VaryingConditions = Conditions(
+            spec.errors, spec.dependencies, environment, begin_s, end_s
+        )
+        self.grey: GreyConditions | VaryingGrey | None = grey_conditions(
+            spec.errors, spec.dependencies, environment, (seed, replication), begin_s, end_s
+        )
+        """The conditions by who asks, in the place of `conditions`; None where all meet the same."""
         self.context_window = spec.context_window
         self.retry_after_s = spec.retry_after_s
         self.in_flight = 0
-        self.limit = spec.max_concurrency
+        self.limit: float | None = spec.max_concurrency
+        """Attempts that may be served at once; None where there is no need to count them."""
         self.queue_limit = spec.queue_limit
         self.waiting: deque[asyncio.Future[bool]] = deque()
         self.busy = 0
         self.usd_per_token_in = spec.price.usd_per_mtok_in / 1e6
         self.usd_per_token_out = spec.price.usd_per_mtok_out / 1e6
-        self._billing = spec.billing
+        self.gate: Gate | None = None
+        """The limits on rate, its own and its account's."""
+        self.sharing: Sharing | None = None
+        """How those in service slow one another down."""
+        self.tariff: Tariff | None = None
+        """What attempts cost, where two numbers do not say it."""
+        self._rules = {
+            outcome: getattr(spec.billing, rule) for outcome, rule in _BILLING_OF_OUTCOME.items()
+        }
         self._spec = spec
         self._address = (seed, replication)
 
@@ -106,12 +138,12 @@ class Server:
             )
         return fails.tolist(), firsts, per_tokens, self._spec.error_latency.ppf(error).tolist()
 
-    def billed(self, *, cancelled: bool, tokens_in: int, generated: int, whole: int) -> tuple[int, int]:
-        """The tokens billed, in and out, for an attempt that was broken off after it began to be served.
+    def billed(self, outcome: int, *, tokens_in: int, generated: int, whole: int) -> tuple[int, int]:
+        """The tokens billed, in and out, for an attempt that was accepted and ended so.
 
         `generated` are the tokens made so far, `whole` those of the whole answer.
         """
-        rule = self._billing.cancelled if cancelled else self._billing.timed_out
+        rule = self._rules[outcome]
         if rule == "none":
             return 0, 0
         return tokens_in, (generated if rule == "generated" else whole)

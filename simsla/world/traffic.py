@@ -1,33 +1,28 @@
-"""Arrivals: blocks of consecutive requests of a class, with everything about them drawn in advance.
+"""Traffic: blocks of consecutive requests of a class, with everything about them drawn in advance.
 
-Request numbers do not depend on where a run begins. A Poisson process is cut into cells of time with a mean
-of 768 arrivals each; a cell holds Poisson many, uniformly placed, and owns the 1,024 numbers of one block. So
-any window of time can be entered at once, and it meets the requests that a full run would meet there.
+When they come is said by `arrivals`, which also numbers them: no number depends on where a run begins.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
-from simsla.scenario.traffic import PoissonArrivals, TraceArrivals
+from simsla.scenario.arrivals import SessionArrivals
+from simsla.scenario.instants import DAY_S
+from simsla.world.arrivals import arrivals_of
+from simsla.world.arrivals.sessions import SessionUsers
+from simsla.world.lengths import lengths_of
+from simsla.world.poison import PoisonDraws
 from simsla.world.streams import BLOCK, Stream
 from simsla.world.topics import TopicDraws
 
 if TYPE_CHECKING:
-    from simsla.distributions import Distribution
+    from datetime import datetime
+
     from simsla.scenario import RequestClass
-
-FloatArray = npt.NDArray[np.float64]
-
-# P(more than 1,024 arrivals in a cell) is below 1e-18: smaller than the spacing of the uniforms.
-_MEAN_ARRIVALS_PER_CELL: Final = 768.0
 
 # One row of uniforms per thing that is drawn for a request; new ones are appended, so that no other moves.
 _PROMPT, _OUTPUT, _COMPLEXITY, _PATIENCE, _REGION, _ROWS = range(6)
@@ -39,7 +34,8 @@ class Block:
     `index` is its place among the blocks of the class; position i in it is the request number
     `index * BLOCK + i` of the class. `arrival_s` is on the run's clock. `luck` is where each deployment keeps
     what it drew for the block, by ordinal, and `late_luck` what it last drew for one request alone. Where
-    requests are about nothing in particular `topic` is None.
+    requests are about nothing in particular `topic` is None. `tries` is what clients drew for each of their
+    tries, by its ordinal (see `ClassTraffic.client_luck`).
     """
 
     __slots__ = (
@@ -51,10 +47,12 @@ class Block:
         "other_luck",
         "output_tokens",
         "patience_s",
+        "poison_outcome",
         "prompt_tokens",
         "region",
         "request_class",
         "topic",
+        "tries",
         "wording",
         "words",
     )
@@ -68,25 +66,38 @@ class Block:
         self.complexity: list[float] | None = None
         self.patience_s: list[float] | None = None
         self.region: list[str] | None = None
+        self.poison_outcome = -1
+        """How attempts fail for the requests that are poison, whose lengths say so (see `poison`)."""
         self.topic: list[str] | None = None
         # How each is asked about, and in how many words; where there are no topics, nothing reads them.
         self.wording: list[int] = []
         self.words = 0
         self.luck: list[list[tuple[list[float], ...]]] = [[] for _ in range(deployments)]
         self.other_luck: dict[tuple[int, str], list[tuple[list[float], ...]]] = {}
+        self.tries: list[tuple[list[float], list[float]]] = []
         self.late_luck: dict[tuple[int, str, int], tuple[int, tuple[list[float], ...]]] = {}
 
 
 class ClassTraffic:
     """The arrivals of one request class within a run."""
 
-    def __init__(self, spec: RequestClass, seed: int, replication: int, deployments: int) -> None:
+    def __init__(
+        self, spec: RequestClass, seed: int, replication: int, deployments: int, start_s: float = 0.0
+    ) -> None:
+        """Absolute time 0 is `start_s` seconds after the midnight of a Monday."""
         self.spec = spec
         self._deployments = deployments
-        self._arrivals = Stream(seed, replication, "traffic", spec.name, "arrivals")
         self._traits = Stream(seed, replication, "traffic", spec.name, "traits")
-        # Shared by all classes: it divides the rows of a trace between them.
-        self._assignment = Stream(seed, replication, "traffic", "trace", "assignment")
+        self._client = Stream(seed, replication, "traffic", spec.name, "client")
+        self._lengths = lengths_of(spec)
+        self._poison = None if spec.poison is None else PoisonDraws(spec.poison, spec.name, seed, replication)
+        self.users: SessionUsers | None = None
+        """Who asks, where requests come in sessions: they make their own time, and there are no `blocks`."""
+        if isinstance(spec.arrivals, SessionArrivals):
+            sessions = Stream(seed, replication, "traffic", spec.name, "sessions")
+            self.users = SessionUsers(spec.arrivals, sessions, self._block)
+        else:
+            self._arrivals = arrivals_of(spec.arrivals, spec.name, seed, replication, start_s)
         self._topics = None if spec.topics is None else TopicDraws(spec.topics, spec.name, seed, replication)
         regions = [name for name, _ in spec.region]
         weights = np.cumsum([weight for _, weight in spec.region])
@@ -98,51 +109,31 @@ class ClassTraffic:
 
         Blocks come in order, and so do the positions. The run's clock is 0 at `begin_s`.
         """
-        arrivals = self.spec.arrivals
-        if isinstance(arrivals, PoissonArrivals):
-            yield from self._poisson(arrivals.rate_per_s, begin_s, end_s)
-        else:
-            yield from self._trace(arrivals, begin_s, end_s)
+        for cell in self._arrivals.cells(begin_s, end_s):
+            block = self._block(cell.block)
+            block.arrival_s = cell.times_s.tolist()
+            yield block, cell.inside.tolist()
 
-    def _poisson(self, rate_per_s: float, begin_s: float, end_s: float) -> Iterator[tuple[Block, list[int]]]:
-        if rate_per_s == 0:
-            return
-        cell_s = _MEAN_ARRIVALS_PER_CELL / rate_per_s
-        for index in range(math.floor(begin_s / cell_s), math.ceil(end_s / cell_s)):
-            generator = self._arrivals.generator(index)
-            count = int(np.searchsorted(_poisson_table(), generator.random(), side="right"))
-            places = np.sort(generator.random(count)) * cell_s
-            # The cell's own start is subtracted first, so that late windows lose no precision.
-            times = (index * cell_s - begin_s) + places
-            inside = np.flatnonzero((times >= 0) & (times < end_s - begin_s))
-            if len(inside):
-                yield self._block(index, times), inside.tolist()
+    def client_luck(self, block: Block, ordinal: int) -> tuple[list[float], list[float]]:
+        """What clients drew for their tries of this ordinal (0: the first), by the place of their requests.
 
-    def _trace(
-        self, arrivals: TraceArrivals, begin_s: float, end_s: float
-    ) -> Iterator[tuple[Block, list[int]]]:
-        trace = arrivals.load()
-        low, high = arrivals.share
-        for index in range(math.ceil(len(trace) / BLOCK)):
-            rows = slice(index * BLOCK, (index + 1) * BLOCK)
-            times = trace.arrival_s[rows] - begin_s
-            u = self._assignment.uniforms(BLOCK, index)[: len(times)]
-            mine = (u >= low) & (u < high)
-            inside = np.flatnonzero(mine & (times >= 0) & (times < end_s - begin_s))
-            if len(inside):
-                block = self._block(index, times)
-                block.prompt_tokens = trace.prompt_tokens[rows].tolist()
-                block.output_tokens = trace.output_tokens[rows].tolist()
-                yield block, inside.tolist()
+        Seconds until they stop waiting, and the uniforms of their back-off after it.
+        """
+        while len(block.tries) <= ordinal:
+            patience, backoff = self._client.uniforms((2, BLOCK), block.index, len(block.tries))
+            client = self.spec.client
+            timeout = None if client is None else client.timeout
+            timeouts = np.full(BLOCK, np.inf) if timeout is None else timeout.ppf(patience)
+            block.tries.append((timeouts.tolist(), backoff.tolist()))
+        return block.tries[ordinal]
 
-    def _block(self, index: int, times: FloatArray) -> Block:
+    def _block(self, index: int) -> Block:
         spec = self.spec
         u = self._traits.uniforms((_ROWS, BLOCK), index)
         block = Block(spec.name, index, self._deployments)
-        block.arrival_s = times.tolist()
-        if spec.prompt_tokens is not None and spec.output_tokens is not None:
-            block.prompt_tokens = _tokens(spec.prompt_tokens, u[_PROMPT])
-            block.output_tokens = _tokens(spec.output_tokens, u[_OUTPUT])
+        self._lengths.add_to(block, u[_PROMPT], u[_OUTPUT])
+        if self._poison is not None:
+            self._poison.add_to(block)
         if spec.complexity is not None:
             block.complexity = spec.complexity.ppf(u[_COMPLEXITY]).tolist()
         if spec.patience is not None:
@@ -155,14 +146,7 @@ class ClassTraffic:
         return block
 
 
-def _tokens(distribution: Distribution, u: FloatArray) -> list[int]:
-    """Whole tokens, at least one."""
-    tokens: list[int] = np.maximum(np.rint(distribution.ppf(u)), 1).astype(np.int64).tolist()
-    return tokens
-
-
-@cache
-def _poisson_table() -> FloatArray:
-    """P(N <= k) for k = 0 .. BLOCK - 1: the inverse of a uniform is a search in it."""
-    table: FloatArray = stats.poisson.cdf(np.arange(BLOCK), _MEAN_ARRIVALS_PER_CELL)
-    return table
+def since_monday_s(moment: datetime) -> float:
+    """Seconds from the last midnight of a Monday to the moment, in its own time zone."""
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return moment.weekday() * DAY_S + (moment - midnight).total_seconds()

@@ -27,29 +27,36 @@ from simsla.routing.errors import (
     nearest,
 )
 from simsla.routing.selection.capabilities import offers
-from simsla.world.conditions import CONNECT, CUT, HANG, MALFORMED, Condition
+from simsla.world import shares
+from simsla.world.conditions import CONNECT, CUT, HANG, MALFORMED, UNREACHED, Condition
+from simsla.world.poison import POISON
 from simsla.world.requests import OpenRequest
 from simsla.world.server import Luck, Server
+from simsla.world.shares import SHARED
 from simsla.world.streams import BLOCK
 from simsla.world.traffic import Block
 
 if TYPE_CHECKING:
     from simsla.records import Recorder
     from simsla.virtualtime import SimEventLoop
+    from simsla.world.gateway.transport import Visit
+    from simsla.world.sharing import Share
 
 OK = ATTEMPT_OUTCOMES.index("ok")
 TIMEOUT = ATTEMPT_OUTCOMES.index("timeout")
 CANCELLED = ATTEMPT_OUTCOMES.index("cancelled")
 CONTEXT_LENGTH = ATTEMPT_OUTCOMES.index("context_length")
 RATE_LIMITED = ATTEMPT_OUTCOMES.index("rate_limited")
+SERVER_ERROR = ATTEMPT_OUTCOMES.index("server_error")
+UNAVAILABLE = ATTEMPT_OUTCOMES.index("unavailable")
 BAD_REQUEST = ATTEMPT_OUTCOMES.index("bad_request")
 
 _ERROR_CLASSES: dict[int, type[AttemptError]] = {
     CONNECT: ConnectError,
     CONTEXT_LENGTH: ContextLengthExceeded,
     RATE_LIMITED: RateLimited,
-    ATTEMPT_OUTCOMES.index("server_error"): ServerError,
-    ATTEMPT_OUTCOMES.index("unavailable"): ServiceUnavailable,
+    SERVER_ERROR: ServerError,
+    UNAVAILABLE: ServiceUnavailable,
     BAD_REQUEST: BadRequest,
     CUT: StreamInterrupted,
     MALFORMED: MalformedReply,
@@ -60,7 +67,8 @@ _PURPOSE_CODES = {name: code for code, name in enumerate(PURPOSES)}
 # A stream shows its tokens in pieces of at most this many: a piece costs an event.
 _TOKENS_PER_CHUNK = 16
 
-_RETRIABLE_LATER = (RATE_LIMITED, ATTEMPT_OUTCOMES.index("unavailable"))
+_RETRIABLE_LATER = (RATE_LIMITED, UNAVAILABLE)
+_SERVER_ERRORS = (SERVER_ERROR, UNAVAILABLE)
 
 # Times are sums of floats: a token that is due counts as generated in spite of their last bits.
 _ROUNDING_S = 1e-9
@@ -87,10 +95,12 @@ class _Attempt:
     """
 
     __slots__ = (
+        "ends_as",
         "finish_reason",
         "first_s",
         "holds_slot",
         "luck",
+        "most",
         "ordinal",
         "outcome",
         "per_token_s",
@@ -98,19 +108,29 @@ class _Attempt:
         "queued_s",
         "readable",
         "request",
+        "retry_after_s",
         "served",
         "server",
+        "share",
         "start_s",
         "tokens",
         "total_s",
+        "turned_away",
+        "visit",
         "whose",
     )
 
     outcome: int
+    most: int | None  # the output tokens asked for
     total_s: float
     first_s: float
     per_token_s: float
     readable: int
+    retry_after_s: float | None  # only where the answer is an error, as whether it got no slot
+    turned_away: bool
+    share: Share  # only where those in service slow one another down, as what it will end as
+    ends_as: int
+    visit: Visit | None  # only where there are gateway pods
 
     def __init__(
         self,
@@ -140,13 +160,15 @@ class _Attempt:
         """It gets no slot; its answer is an error, or a refused connection."""
         self.outcome = outcome
         self.total_s = self.luck[3][self.whose.place]
+        self.retry_after_s = self.server.retry_after_s
+        self.turned_away = True
 
     def serve(self, condition: Condition) -> None:
         """It has its slot: what becomes of it, and when."""
         place = self.whose.place
         fails, firsts, per_tokens, _ = self.luck
         if fails[place] < condition.failing:
-            self._fail(condition)
+            self.fail(condition)
             return
         self.outcome = OK
         self.served = True
@@ -155,13 +177,21 @@ class _Attempt:
         self.per_token_s = per_token_s = per_tokens[place] * slowdown
         self.total_s = first_s + self.tokens * per_token_s
 
-    def _fail(self, condition: Condition) -> None:
-        """Its slot does not help it: an error, no answer ever, or an answer that is spoiled on its way."""
+    def fail(self, condition: Condition) -> None:
+        """A fault hits it: an error, no answer ever, or an answer that is spoiled on its way."""
         place = self.whose.place
         fails, firsts, per_tokens, errors = self.luck
         self.outcome, where = condition.failure(fails[place])
         if self.outcome not in (CUT, MALFORMED):
-            self.total_s = math.inf if self.outcome == HANG else errors[place]
+            self.total_s = errors[place]
+            self.retry_after_s = self.server.retry_after_s
+            self.turned_away = False
+            if self.outcome == HANG:
+                self.total_s = math.inf
+            elif self.outcome == UNREACHED:
+                self.outcome, self.total_s = CONNECT, math.inf
+            elif condition.told and (told_s := condition.retry_after_s(fails[place])) is not None:
+                self.retry_after_s = told_s
             return
         # A cut comes after the first token, at any moment alike; what cannot be read is seen at the end.
         self.served = True
@@ -218,8 +248,14 @@ class SimTransport:
         attempt = self._begin(request, deployment, max_tokens)
         timer = None
         try:
-            if attempt.outcome == QUEUED:
-                await self._wait(attempt, timeouts.total_s)
+            if attempt.outcome <= QUEUED:
+                if attempt.outcome == QUEUED:
+                    await self._wait(attempt, timeouts.total_s)
+                if attempt.outcome == SHARED:
+                    await shares.serve(attempt, timeouts.total_s)
+                    if attempt.outcome == OK:
+                        return self._answered(attempt)
+                    raise self._failed(attempt, "total")
             lasts_s, phase = attempt.total_s, "total"
             refused = attempt.outcome == CONNECT
             limit_s = timeouts.total_s
@@ -264,6 +300,11 @@ class SimTransport:
         total_s, first_token_s = _limit(timeouts.total_s), _limit(timeouts.first_token_s)
         if attempt.outcome == QUEUED:
             await self._wait(attempt, min(total_s, first_token_s))
+        if attempt.outcome == SHARED:
+            async with contextlib.aclosing(self._shared_chunks(attempt, timeouts)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
         now_s = attempt.queued_s  # since the attempt began, like every other moment here
         if not attempt.served:
             limit_s, phase = min((total_s, "total"), (first_token_s, "first_token"))
@@ -310,10 +351,20 @@ class SimTransport:
                 self._answered(attempt)
             yield Chunk("word " * piece, piece, attempt.finish_reason if last else None)
 
+    async def _shared_chunks(self, attempt: _Attempt, timeouts: Timeouts) -> AsyncGenerator[Chunk]:
+        """As `_chunks`, where those in service slow one another down."""
+        async with contextlib.aclosing(shares.pieces(attempt, timeouts, _TOKENS_PER_CHUNK)) as pieces:
+            async for piece, last, phase in pieces:
+                if phase:
+                    raise self._failed(attempt, phase)
+                if last:
+                    self._answered(attempt)
+                yield Chunk("word " * piece, piece, attempt.finish_reason if last else None)
+
     # The life of an attempt
 
     def _begin(self, request: Request, deployment: Deployment, max_tokens: int | None) -> _Attempt:
-        """Its arrival: it is turned away, or queued, or served at once."""
+        """It is made: whose it is, its luck, its length; and it comes to its deployment."""
         try:
             server = self._servers[deployment.name]
         except KeyError:
@@ -337,7 +388,7 @@ class SimTransport:
         else:
             luck = server.luck(block, purpose, ordinal, place)
         whole = tokens = block.output_tokens[place]
-        if request.prefix_tokens:
+        if request.prefix_tokens and tokens != POISON:
             whole = tokens = max(1, tokens - request.prefix_tokens)
         most = request.max_tokens if max_tokens is None else max_tokens
         if most is not None and most < tokens:
@@ -347,29 +398,42 @@ class SimTransport:
             tokens = window - request.prompt_tokens
         now = self._env._now
         attempt = _Attempt(request, whose, server, luck, _PURPOSE_CODES.get(purpose, 0), ordinal, now, tokens)
+        attempt.most = most
         if tokens < whole:
             attempt.finish_reason = "length"
         server.in_flight += 1
+        self._admit(attempt, deployment)
+        return attempt
 
-        conditions = server.conditions
+    def _admit(self, attempt: _Attempt, deployment: Deployment) -> None:
+        """It is at its deployment: it is turned away, or queued, or served at once."""
+        server, request, now = attempt.server, attempt.request, self._env._now
+        conditions = server.conditions if server.grey is None else server.grey.of(attempt.whose, request)
         condition = conditions.current if now < conditions.until_s else conditions.at(now)
-        if luck[0][place] < condition.refused:
-            attempt.turn_away(CONNECT)
+        if attempt.luck[0][attempt.whose.place] < condition.refused:
+            attempt.fail(condition)
         elif request.needs and not offers(deployment, request.needs):
             attempt.turn_away(BAD_REQUEST)
-        elif tokens < 1:
-            attempt.turn_away(CONTEXT_LENGTH)
+        elif attempt.tokens < 1:
+            block = attempt.whose.block
+            poisoned = block.output_tokens[attempt.whose.place] == POISON
+            attempt.turn_away(block.poison_outcome if poisoned else CONTEXT_LENGTH)
         elif server.limit is None:
             attempt.serve(condition)
+        elif server.gate is not None and (wait_s := self._refused(attempt)):
+            attempt.turn_away(RATE_LIMITED)
+            if wait_s < math.inf:
+                attempt.retry_after_s = wait_s
         elif server.busy < server.limit:
             server.busy += 1
             attempt.holds_slot = True
             attempt.serve(condition)
+            if server.sharing is not None and attempt.served:
+                shares.enter(attempt, self._loop)
         elif server.queue_limit is not None and len(server.waiting) >= server.queue_limit:
             attempt.turn_away(RATE_LIMITED)
         else:
             attempt.outcome = QUEUED
-        return attempt
 
     async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
         """Wait for a slot, first come, first served, for at most `limit_s`."""
@@ -393,9 +457,21 @@ class SimTransport:
                 with contextlib.suppress(ValueError):
                     server.waiting.remove(turn)
         if attempt.holds_slot:
-            attempt.serve(server.conditions.at(self._env._now))
+            conditions = server.conditions
+            if server.grey is not None:
+                conditions = server.grey.of(attempt.whose, attempt.request)
+            attempt.serve(conditions.at(self._env._now))
+            if server.sharing is not None and attempt.served:
+                shares.enter(attempt, self._loop)
         else:
             attempt.outcome, attempt.total_s = HANG, math.inf
+
+    def _refused(self, attempt: _Attempt) -> float:
+        """Above 0 where a limit on rate or the account's concurrency refuses it; see `Gate.admit`."""
+        gate, request = attempt.server.gate, attempt.request
+        assert gate is not None
+        most = attempt.tokens if attempt.most is None else attempt.most
+        return gate.admit(attempt, request.prompt_tokens + most, self._env._now)
 
     async def _until(self, when: float) -> None:
         """Wait for a moment on the deployment's clock, which a slow reader may have let pass."""
@@ -418,9 +494,13 @@ class SimTransport:
                 whose.first_token_s = first_token_s
             whose.output_tokens = prefix + tokens_out
         server.in_flight -= 1
+        now = self._env._now
+        metadata: dict[str, Any] | None = None
         if attempt.holds_slot:
             server.release()
-        now = self._env._now
+            if server.gate is not None:
+                server.gate.leave(attempt)
+                metadata = {"headers": server.gate.headers(now)}
         self._log(
             whose.number,
             server.index,
@@ -433,7 +513,9 @@ class SimTransport:
             OK,
             tokens_in,
             tokens_out,
-            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out,
+            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out
+            if server.tariff is None
+            else server.tariff.cost_usd(attempt.request, attempt.start_s, now, tokens_in, tokens_out),
             False,
         )
         attempt.outcome = _CLOSED
@@ -446,6 +528,7 @@ class SimTransport:
             first_s,
             now - attempt.start_s,
             attempt.finish_reason,
+            metadata,
         )
 
     def _failed(self, attempt: _Attempt, phase: str) -> AttemptError:
@@ -455,8 +538,11 @@ class SimTransport:
         if outcome == TIMEOUT:
             return AttemptTimeout(f"no answer within its {phase} limit", phase=phase, deployment=server.name)
         error = _ERROR_CLASSES[outcome]
-        retry_after_s = server.retry_after_s if outcome in _RETRIABLE_LATER else None
-        return error(deployment=server.name, retry_after_s=retry_after_s)
+        retry_after_s = attempt.retry_after_s if outcome in _RETRIABLE_LATER else None
+        failed = error(deployment=server.name, retry_after_s=retry_after_s)
+        if server.gate is not None and failed.status is not None:
+            failed.headers = server.gate.headers(self._env._now)
+        return failed
 
     def _close(self, attempt: _Attempt, outcome: int) -> None:
         """The end of an attempt that was not answered: its slot, its bill and its row."""
@@ -467,6 +553,8 @@ class SimTransport:
             served_s = min(now - attempt.start_s - attempt.queued_s, attempt.total_s)
             generated = 0
             generating_s = served_s - attempt.first_s + _ROUNDING_S
+            if server.sharing is not None:
+                generating_s = shares.generating_s(attempt) + _ROUNDING_S
             if generating_s >= 0:
                 first_token_s = attempt.start_s + attempt.queued_s + attempt.first_s
                 if attempt.purpose == 0 and math.isnan(attempt.whose.first_token_s):
@@ -475,15 +563,18 @@ class SimTransport:
                 if generating_s < attempt.tokens * attempt.per_token_s:
                     generated = max(1, int(generating_s / attempt.per_token_s))
             tokens_in, tokens_out = server.billed(
-                cancelled=outcome == CANCELLED,
+                outcome,
                 tokens_in=attempt.request.prompt_tokens,
                 generated=generated,
                 whole=attempt.tokens,
             )
-            if outcome == MALFORMED:
-                # For the deployment it was an answer like any other.
-                tokens_in, tokens_out = attempt.request.prompt_tokens, attempt.tokens
+        elif outcome in _SERVER_ERRORS and not attempt.turned_away:
+            tokens_in, tokens_out = server.billed(
+                outcome, tokens_in=attempt.request.prompt_tokens, generated=0, whole=attempt.tokens
+            )
         server.in_flight -= 1
+        if server.gate is not None:
+            server.gate.leave(attempt)
         if attempt.holds_slot:
             server.release()
         self._log(
@@ -498,7 +589,9 @@ class SimTransport:
             outcome,
             tokens_in,
             tokens_out,
-            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out,
+            tokens_in * server.usd_per_token_in + tokens_out * server.usd_per_token_out
+            if server.tariff is None
+            else server.tariff.cost_usd(attempt.request, attempt.start_s, now, tokens_in, tokens_out),
             outcome == CANCELLED,
         )
         attempt.outcome = _CLOSED

@@ -59,7 +59,8 @@ def test_every_metric_is_there(metrics):
     assert list(metrics.all()) == list(METRICS)
     for name, estimate in metrics.all().items():
         assert json.dumps(estimate.to_dict(), allow_nan=False)
-        if name != "cache_false_hit_share":  # nothing came out of a cache
+        # Nothing came out of a cache, and nobody said how good answers are.
+        if name not in ("cache_false_hit_share", "quality_mean", "satisfaction"):
             assert estimate.n == 2, name
             assert estimate.ci_low <= estimate.value <= estimate.ci_high, name
 

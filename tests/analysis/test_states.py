@@ -155,7 +155,7 @@ def test_scheduled_faults_have_no_law():
     planned = {"kind": "hang", "schedule": [{"start": "3h", "duration": "1h"}]}
     both = scenario(a={"faults": [drawn, planned]}, b={"faults": [planned]})
     full = draw_environment(both, 1, 0, 86_400.0)
-    kept = drawn_faults(full, both)
+    kept = drawn_faults(full)
     assert len(full) == len(kept) + 2
     assert set(kept.kind.tolist()) == {0}
     assert environment_law(both, seed=1).names == ("quiet", "a")

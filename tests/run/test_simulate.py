@@ -186,7 +186,7 @@ def test_assumptions_that_fail_are_warned_about():
         {"chat": traffic(1.5, deadline=2000)},
         horizon=400,
     )
-    with pytest.warns(SimslaWarning, match="load may exceed capacity"):
+    with pytest.warns(SimslaWarning, match="Offered load exceeds capacity"):
         simsla.simulate(overloaded, patient, replications=8)
 
 

@@ -108,6 +108,15 @@ deployments = st.fixed_dictionaries(
             [{"cancelled": "full", "timed_out": "none"}, {"cancelled": "none", "timed_out": "full"}]
         ),
         "context_window": st.sampled_from([500, 1020, 2000]),
+        "service": st.sampled_from(
+            [
+                {"kind": "processor_sharing", "servers": 1},
+                {"kind": "processor_sharing", "servers": 3},
+                {"kind": "batch", "growth": 0.2, "knee": 2},
+            ]
+        ),
+        "account": st.just("team"),
+        "rpm": st.sampled_from([60, 200]),
     },
 )
 limits = st.one_of(
@@ -141,6 +150,7 @@ def worlds(draw):
         {name: deployment(components=["g"], error_latency=0, **spec) for name, spec in specs.items()},
         {name: traffic(**kind, tier="standard") for name, kind in kinds.items()},
         components={"g": {"faults": faults}},
+        accounts={"team": draw(st.sampled_from([{}, {"max_concurrency": 3}, {"tpm": 100_000}]))},
         horizon=20,
     )
 
@@ -158,6 +168,10 @@ def test_the_books_balance(world, policy, seed):
     assert watched.transport.in_flight == 0
     for server in watched.transport._servers.values():
         assert (server.busy, server.in_flight, len(server.waiting)) == (0, 0, 0)
+        assert server.sharing is None or server.sharing.sharers == 0
+        if server.gate is not None:
+            assert not server.gate._inside
+            assert server.gate._account is None or server.gate._account.in_progress == 0
     assert watched.transport.open == {}
     assert watched.timers == []
     assert run.leftover_tasks == 0

@@ -107,9 +107,9 @@ def test_a_slow_reader_is_not_billed_for_tokens_after_the_cut():
 
 
 @pytest.mark.parametrize("rule", ["generated", "full", "none"])
-def test_a_cut_is_billed_by_the_rule_for_timeouts(rule):
+def test_a_cut_is_billed_by_its_own_rule(rule):
     opposite = "none" if rule != "none" else "full"
-    spec = world(errors={"cut": 1}, billing={"timed_out": rule, "cancelled": opposite})
+    spec = world(errors={"cut": 1}, billing={"cut": rule, "timed_out": opposite, "cancelled": opposite})
     (_, took), run = play(spec, sending())
     row = only(run)
     generated = int((took - 0.1) / 0.01 + 1e-6)
@@ -121,7 +121,8 @@ def test_a_cut_is_billed_by_the_rule_for_timeouts(rule):
 
 @pytest.mark.parametrize("rule", ["generated", "none"])
 def test_what_cannot_be_read_is_billed_in_full(rule):
-    spec = world(errors={"malformed": 1}, billing={"timed_out": rule, "cancelled": rule})
+    others = {name: rule for name in ("timed_out", "cancelled", "cut", "errors")}
+    spec = world(errors={"malformed": 1}, billing=others)
     _, run = play(spec, sending())
     row = only(run)
     assert (row["tokens_in"], row["tokens_out"]) == (1000, 100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,22 @@ from simsla.routing.types import TIERS, Deployment
 if TYPE_CHECKING:
     from simsla.routing.policy import RoutingPolicy
 
-WORLD_KEYS: Final = ("latency", "errors", "error_latency", "retry_after", "queue_limit", "billing")
+WORLD_KEYS: Final = (
+    "latency",
+    "errors",
+    "error_latency",
+    "retry_after",
+    "queue_limit",
+    "billing",
+    "service",
+    "rpm",
+    "tpm",
+    "burst",
+)
 """Keys of a scenario's deployment that describe how it behaves: in production it does so by itself."""
+
+PRICE_NOTES: Final = ("source", "date", "valid_from", "hours", "prompt_cache")
+"""Keys of a price that are for people, or that a router does not go by."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class _Deployment(Section):
     model: str = setting()
     provider: str | None = setting(None)
     region: str | None = setting(None)
+    account: str | None = setting(None)
     tier: str = setting("standard", choices=TIERS)
     components: tuple[str, ...] = setting(())
     base_url: str | None = setting(None)
@@ -90,11 +106,11 @@ def _deployment(name: str, section: Any) -> Deployment:
         price = section.get("price")
         if isinstance(price, str):
             section["price"] = _listed(price, f"{path}.price")
-        elif isinstance(price, Mapping):
-            # Where a price comes from is for people.
-            section["price"] = {key: each for key, each in price.items() if key not in ("source", "date")}
+        elif isinstance(price, Mapping | list):
+            section["price"] = _todays(price)
     read = _Deployment.from_dict(section, path)
-    upstream = (each for each in (read.provider, read.region, *read.components) if each is not None)
+    named = (read.provider, read.region, read.account, *read.components)
+    upstream = (each for each in named if each is not None)
     return Deployment(
         name=name,
         model=read.model,
@@ -110,6 +126,17 @@ def _deployment(name: str, section: Any) -> Deployment:
         components=tuple(dict.fromkeys(upstream)),
         capabilities=read.capabilities,
     )
+
+
+def _todays(price: Mapping[str, Any] | list[Any]) -> Any:
+    """Of a price with later changes, or a list of prices in order of their days, what holds today."""
+    prices = [price, *(price.get("changes") or ())] if isinstance(price, Mapping) else price
+    if not prices or not all(isinstance(each, Mapping) for each in prices):
+        return price
+    now = datetime.now(UTC).date().isoformat()
+    begun = [each for each in prices[1:] if str(each.get("valid_from"))[:10] <= now]
+    current = begun[-1] if begun else prices[0]
+    return {key: each for key, each in current.items() if key not in (*PRICE_NOTES, "changes")}
 
 
 def _listed(reference: str, path: str) -> Mapping[str, Any]:

@@ -13,11 +13,16 @@ import yaml
 
 SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE = "tag:yaml.org,2002:merge"
+BOOL = "tag:yaml.org,2002:bool"
+TEXT = "tag:yaml.org,2002:str"
 
 
 # Which base it has is known at run time.
 class Reader(SafeLoader):  # type: ignore[valid-type,misc]
-    """The safe loader that refuses a key given twice."""
+    """The safe loader that refuses a key given twice, and whose keys are never true or false.
+
+    YAML 1.1 reads `on`, `off`, `yes` and `no` as such, and `on` is the name of a setting.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As the safe loader; raises ConstructorError at the second of two equal keys."""
@@ -25,6 +30,8 @@ class Reader(SafeLoader):  # type: ignore[valid-type,misc]
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key_node.tag == MERGE:
                 continue
+            if key_node.tag == BOOL:
+                key_node.tag = TEXT
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
                 if key in seen:
@@ -42,6 +49,17 @@ Reader.add_implicit_resolver(
     re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII),
     list("-+.0123456789"),
 )
+
+
+def number_or_text(reader: Reader, node: yaml.ScalarNode) -> object:
+    """A number; but a time of day stays a text, which YAML 1.1 reads to the base of 60 (13:00 as 780)."""
+    if ":" in node.value:
+        return node.value
+    return SafeLoader.yaml_constructors[node.tag](reader, node)
+
+
+Reader.add_constructor("tag:yaml.org,2002:int", number_or_text)
+Reader.add_constructor("tag:yaml.org,2002:float", number_or_text)
 
 
 class YamlError(ValueError):

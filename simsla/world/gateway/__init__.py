@@ -1,0 +1,1 @@
+"""The gateway's pods, and the autoscaler that keeps their number."""
