@@ -13,6 +13,7 @@ import yaml
 
 SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE = "tag:yaml.org,2002:merge"
+BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 # Which base it has is known at run time.
@@ -35,6 +36,13 @@ class Reader(SafeLoader):  # type: ignore[valid-type,misc]
         result: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return result
 
+
+# YAML 1.1 takes on, off, yes and no for booleans, as keys too; in 1.2 and here they are text.
+Reader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != BOOLEAN]
+    for first, resolvers in Reader.yaml_implicit_resolvers.items()
+}
+Reader.add_implicit_resolver(BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 # YAML 1.1 reads 1e-3 and 1.5e3 as text; nobody means that.
 Reader.add_implicit_resolver(
