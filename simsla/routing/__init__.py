@@ -1,5 +1,6 @@
 """The router, deployable on its own: nothing here needs more than the standard library."""
 
+from simsla.routing.admission.policy import QueuePolicy
 from simsla.routing.caching.backend import CacheBackend, CacheEntry
 from simsla.routing.caching.embedding import HashedWords
 from simsla.routing.caching.index import MemoryIndex
@@ -115,6 +116,7 @@ __all__ = [
     "PortkeyBreaker",
     "Progress",
     "QualityPolicy",
+    "QueuePolicy",
     "Quota",
     "RateLimited",
     "RatioBreaker",

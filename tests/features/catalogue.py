@@ -33,6 +33,7 @@ METRICS = {
     "cost_usd_per_day": "USD a day",
     "latency_p50_s": "p50",
     "latency_p75_s": "p75",
+    "latency_p90_s": "p90",
     "latency_p95_s": "p95",
     "latency_p99_s": "p99",
     "traffic_share": "share of traffic",
@@ -49,7 +50,9 @@ def measured(row: Mapping[str, Any]) -> tuple[simsla.Estimate, simsla.Estimate]:
     """The row's metric without and with its feature, in the same world."""
     both = row.get("values", {})
     without = simulated(row["world"], row.get("against", {}), {**both, **row.get("against_values", {})})
-    return estimate(without, row["shows"]), estimate(simulated(row["world"], row["routing"], both), row["shows"])
+    return estimate(without, row["shows"]), estimate(
+        simulated(row["world"], row["routing"], both), row["shows"]
+    )
 
 
 def scenario(world: str, routing: Mapping[str, Any], values: Mapping[str, Any]) -> simsla.Scenario:

@@ -52,6 +52,7 @@ def test_it_names_a_test_that_exists(row):
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+@pytest.mark.filterwarnings("ignore::simsla.SimslaWarning")
 @pytest.mark.parametrize("explain", [True, False])
 def test_an_answer_lists_its_decisions(explain):
     replies = []
@@ -106,8 +107,8 @@ def test_the_table_in_the_readme_is_the_file():
     assert section(text) == table()
 
 
-# What a policy consists of: its fields, those of its sections, and every kind of every union. The same section
-# in two places (a back-off of all errors and of one) counts once, where it comes first.
+# What a policy consists of: its fields, those of them that hold sections, and every kind of every union.
+# The same section in two places (a back-off of all errors and of one) counts once, where it comes first.
 
 
 def parts(policy: type) -> set[str]:

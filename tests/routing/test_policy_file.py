@@ -52,6 +52,16 @@ def test_policy_and_deployments_are_read(write):
     assert eu.capabilities == ("vision",)
 
 
+def test_on_is_a_name_and_no_boolean(write):
+    """YAML 1.1 has on, off, yes and no as booleans; the hedge's ``on`` would be the key True."""
+    text = "routing: {hedge: {kind: fixed, on: first_token, budget: {ratio: 0.1}}, explain: false}"
+    policy, _ = read_policy(write(text))
+    assert policy.hedge.on == "first_token"
+    assert policy.explain is False
+    with pytest.raises(ConfigError, match="true or false, got 'off'"):
+        read_policy(write("routing: {explain: off}"))
+
+
 def test_a_scenario_is_a_policy_file(tmp_path):
     """What was simulated is what is deployed: the same policy, and the same deployments as a policy sees."""
     scenario = Scenario.load("playbook")

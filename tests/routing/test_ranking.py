@@ -344,6 +344,21 @@ def test_load_moves_from_a_slow_p99_and_back_gradually():
     assert bench.ranking.weights["b"] == 1.0
 
 
+@pytest.mark.parametrize("took_s", [3.0, 1.0])
+def test_with_too_few_attempts_for_a_p99_load_comes_back_only_while_none_is_slow(took_s):
+    bench = Bench(kind="p99_shift", threshold_s=2.0)
+    bench.order(0.0)
+    bench.ranking.weights["a"] = 0.05
+    weights = []
+    for step in range(1, 11):
+        bench.answer("a", 10.0 * step - 5.0, took_s)
+        bench.order(10.0 * step)
+        weights.append(bench.ranking.weights["a"])
+    assert weights[-1] == (0.05 if took_s > 2.0 else 1.0)
+    bench.order(75.0 + 100.0)  # a minute after the last one
+    assert bench.ranking.weights["a"] > 0.05
+
+
 def test_shifted_weight_is_the_share():
     bench = Bench(ABC[:2], kind="p99_shift", threshold_s=2.0)
     bench.order(0.0)

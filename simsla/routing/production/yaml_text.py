@@ -13,16 +13,12 @@ import yaml
 
 SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE = "tag:yaml.org,2002:merge"
-BOOL = "tag:yaml.org,2002:bool"
-TEXT = "tag:yaml.org,2002:str"
+BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 # Which base it has is known at run time.
 class Reader(SafeLoader):  # type: ignore[valid-type,misc]
-    """The safe loader that refuses a key given twice, and whose keys are never true or false.
-
-    YAML 1.1 reads `on`, `off`, `yes` and `no` as such, and `on` is the name of a setting.
-    """
+    """The safe loader that refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As the safe loader; raises ConstructorError at the second of two equal keys."""
@@ -30,8 +26,6 @@ class Reader(SafeLoader):  # type: ignore[valid-type,misc]
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key_node.tag == MERGE:
                 continue
-            if key_node.tag == BOOL:
-                key_node.tag = TEXT
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
                 if key in seen:
@@ -42,6 +36,13 @@ class Reader(SafeLoader):  # type: ignore[valid-type,misc]
         result: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return result
 
+
+# YAML 1.1 takes on, off, yes and no for booleans, as keys too; in 1.2 and here they are text.
+Reader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag != BOOLEAN]
+    for first, resolvers in Reader.yaml_implicit_resolvers.items()
+}
+Reader.add_implicit_resolver(BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 # YAML 1.1 reads 1e-3 and 1.5e3 as text; nobody means that.
 Reader.add_implicit_resolver(

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from simsla.routing.admission.queue import AdmissionQueue
 from simsla.routing.health.gate import Gate, combined
 from simsla.routing.progress import Progress
-from simsla.routing.protocols import Health, LastResort, RetryRule, Selector, Stage
+from simsla.routing.protocols import Health, RetryRule, Selector, Stage
+from simsla.routing.router.admission import AdmissionStage, RateLimitResort
 from simsla.routing.router.attempts import Attempts
 from simsla.routing.router.backends import Backends
 from simsla.routing.router.caching import CacheStage
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
     from simsla.routing.policy import RoutingPolicy
 
 
-def selector(policy: RoutingPolicy, transport: Transport) -> Selector:
+def selector(policy: RoutingPolicy, transport: Transport, lines: RateLimitResort | None) -> Selector:
     """Who may be tried in which order, each with its health."""
     deployments = transport.deployments
     ranking = policy.selection.build(deployments, transport.random)
-    health = _health(policy, transport, ranking)
+    health = _health(policy, transport, ranking, lines)
     made: Selector = ChainSelector(policy, deployments, health)
     if ranking is not None:
         made = RankedSelector(made, ranking, policy.regions.affinity)
@@ -48,9 +50,11 @@ def retry_rule(policy: RoutingPolicy) -> RetryRule:
     return policy.retry if policy.fallbacks is None else policy.fallbacks.rule(policy.retry)
 
 
-def last_resort(policy: RoutingPolicy) -> LastResort | None:
-    """What to do when nothing is left to try; None: fail."""
-    return policy.when_all_open.build()
+def rate_limit_lines(policy: RoutingPolicy, clock: LoopClock) -> RateLimitResort | None:
+    """Where requests wait for the end of a rate limit; None: nowhere."""
+    if policy.queue is None or not policy.queue.on_rate_limit:
+        return None
+    return RateLimitResort(policy.queue, policy.when_all_open.build(), clock)
 
 
 def stages(
@@ -73,6 +77,8 @@ def stages(
     if policy.cache is not None:
         backend = policy.cache.build() if backends.cache is None else backends.cache
         made.append(CacheStage(policy.cache, backend, guard, now, tier_of=_tier_of(policy)))
+    if policy.queue is not None and policy.queue.max_concurrent is not None:
+        made.append(AdmissionStage(AdmissionQueue(policy.queue), clock))
     if policy.classify is not None:
         made.append(ClassifyStage(policy.classify.build(backends.score), ask, guard, now))
     if policy.shadow is not None:
@@ -106,7 +112,10 @@ def _copy(policy: RoutingPolicy, shadow: ShadowPolicy, transport: Transport, clo
 
 
 def _health(
-    policy: RoutingPolicy, transport: Transport, ranking: Ranking | None
+    policy: RoutingPolicy,
+    transport: Transport,
+    ranking: Ranking | None,
+    lines: RateLimitResort | None,
 ) -> Mapping[str, Health | None]:
     deployments, rng = transport.deployments, transport.random
     members = Counter(deployment.tier for deployment in deployments)
@@ -122,8 +131,12 @@ def _health(
             verdicts.append(policy.breaker.build(rng, members[deployment.tier]))
         if detector is not None:
             verdicts.append(detector.health(name))
-        # What is taken of a limit is given back in full only by the last to be asked: money comes last.
-        bounds: Sequence[Health] = (*limits[name], *([spend[name]] if name in spend else []))
+        bounds: Sequence[Health] = limits[name]
+        if lines is not None:
+            bounds = lines.before(name, bounds)
+        if name in spend:
+            # What is taken of a limit is given back in full only by the last to be asked: money comes last.
+            bounds = (*bounds, spend[name])
         if ranking is not None:
             gate = Gate(verdicts, bounds) if verdicts or bounds else None
             made[name] = Watched(gate, ranking, name)

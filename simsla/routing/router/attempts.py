@@ -183,6 +183,11 @@ class Attempts:
             # No local name for the error, either.
             raise explained(verdict(progress, left_s, untried), progress)
         finally:
+            if forced is not None:
+                # The time ran out between its ticket and its call.
+                chosen = candidates[0].health
+                assert chosen is not None
+                chosen.released(forced, self._clock.now())
             # Each error's traceback refers to this frame and the frame to the errors: undo the cycle.
             if progress.errors and call is None:
                 progress.errors = ()

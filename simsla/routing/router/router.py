@@ -46,12 +46,13 @@ class Router:
         self._clock = LoopClock()
         self._deadline_s = policy.deadline_s
         self._explains = policy.explain
-        selector = assembly.selector(policy, transport)
+        lines = assembly.rate_limit_lines(policy, self._clock)
+        selector = assembly.selector(policy, transport, lines)
         self._attempts = Attempts(
             selector,
             assembly.retry_rule(policy),
             None if policy.retry_budget is None else policy.retry_budget.build(),
-            assembly.last_resort(policy),
+            policy.when_all_open.build() if lines is None else lines,
             policy.max_attempts,
             self._clock,
             transport,

@@ -105,6 +105,9 @@ LEAST_SAMPLES: Final = 20
 class P99Shift(Section):
     """At random by shares that move: away from a deployment step by step while its windowed p99 is above
     the threshold, and back as gradually.
+
+    Where the window has too few attempts for a p99, which is so near the floor, the share comes back while
+    none of them is above the threshold, and stays otherwise.
     """
 
     kind = "p99_shift"
@@ -166,13 +169,13 @@ class ShiftingWeights(Stateless):
         for name, window in self._windows.items():
             while window and window[0][0] <= now - self._policy.window_s:
                 window.popleft()
-            weight = self.weights.get(name, 1.0)
-            # After a quiet time only one step away: nothing was measured meanwhile.
-            change = -self._policy.step if self._slow(window) else steps * self._policy.step
-            self.weights[name] = min(1.0, max(self._policy.floor, weight + change))
+            weight = self.weights.get(name, 1.0) + self._change(window, steps)
+            self.weights[name] = min(1.0, max(self._policy.floor, weight))
 
-    def _slow(self, window: deque[tuple[float, float]]) -> bool:
-        if len(window) < LEAST_SAMPLES:
-            return False
+    def _change(self, window: deque[tuple[float, float]], steps: int) -> float:
+        """Of a weight, after so many steps."""
         times = sorted(took_s for _, took_s in window)
-        return times[math.ceil(0.99 * len(times)) - 1] > self._policy.threshold_s
+        if not times or times[math.ceil(0.99 * len(times)) - 1] <= self._policy.threshold_s:
+            return steps * self._policy.step
+        # After a quiet time only one step away: nothing was measured meanwhile.
+        return -self._policy.step if len(times) >= LEAST_SAMPLES else 0.0
