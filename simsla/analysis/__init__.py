@@ -1,5 +1,6 @@
 """From logs of independent replications to metrics with honest intervals."""
 
+from simsla.analysis.closed_forms import ClosedForm, SideBySide, independence
 from simsla.analysis.definitions import METRICS, MORE_IS_BETTER
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
@@ -29,6 +30,7 @@ __all__ = [
     "METRICS",
     "MORE_IS_BETTER",
     "Cells",
+    "ClosedForm",
     "EnvironmentLaw",
     "Estimate",
     "FewEpisodesWarning",
@@ -38,6 +40,7 @@ __all__ = [
     "ObjectiveLike",
     "PostStratification",
     "ReplicationSummary",
+    "SideBySide",
     "SimslaWarning",
     "SingleReplicationWarning",
     "UnattributedAttemptsWarning",
@@ -48,6 +51,7 @@ __all__ = [
     "environment_law",
     "estimate_metrics",
     "evaluate_objectives",
+    "independence",
     "mean_interval",
     "quantile_interval",
     "ratio_interval",
