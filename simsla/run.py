@@ -22,6 +22,7 @@ from simsla.analysis import (
     evaluate_objectives,
     summarise,
 )
+from simsla.analysis.closed_forms import ClosedForm, SideBySide, side_by_side
 from simsla.scenario import Scenario
 from simsla.scenario.quality import scores
 from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
@@ -179,6 +180,14 @@ class Result:
     def by(self, dimension: str) -> pd.DataFrame:
         """Metrics by "request_class" or "deployment": one row per member and metric, with its interval."""
         return self._metrics.by(dimension)
+
+    def against(self, *closed_forms: ClosedForm | Iterable[ClosedForm]) -> SideBySide:
+        """Formulas and what was simulated side by side: whether they lie in the interval, and the ratio.
+
+        Each is a `ClosedForm`, or several such as `independence(result.scenario)`. Raises KeyError for a
+        metric or a request class that the result does not have, ValueError without a closed form.
+        """
+        return side_by_side(closed_forms, self._metrics.estimate)
 
     def summary(self) -> pd.DataFrame:
         """One row per metric: value, ci_low, ci_high, n, method and unit."""

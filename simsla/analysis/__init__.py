@@ -1,6 +1,7 @@
 """From logs of independent replications to metrics with honest intervals."""
 
 from simsla.analysis.caveats import caveats
+from simsla.analysis.closed_forms import ClosedForm, SideBySide, independence
 from simsla.analysis.definitions import METRICS, MORE_IS_BETTER
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import (
@@ -32,6 +33,7 @@ __all__ = [
     "METRICS",
     "MORE_IS_BETTER",
     "Cells",
+    "ClosedForm",
     "EnvironmentLaw",
     "Estimate",
     "ExactTiesWarning",
@@ -43,6 +45,7 @@ __all__ = [
     "ObjectiveLike",
     "PostStratification",
     "ReplicationSummary",
+    "SideBySide",
     "SimslaWarning",
     "SingleReplicationWarning",
     "UnattributedAttemptsWarning",
@@ -54,6 +57,7 @@ __all__ = [
     "environment_law",
     "estimate_metrics",
     "evaluate_objectives",
+    "independence",
     "mean_interval",
     "quantile_interval",
     "ratio_interval",
