@@ -88,9 +88,7 @@ class Server:
         """How those in service slow one another down."""
         self.tariff: Tariff | None = None
         """What attempts cost, where two numbers do not say it."""
-        self._rules = {
-            outcome: getattr(spec.billing, rule) for outcome, rule in _BILLING_OF_OUTCOME.items()
-        }
+        self._rules = {outcome: getattr(spec.billing, rule) for outcome, rule in _BILLING_OF_OUTCOME.items()}
         self._spec = spec
         self._address = (seed, replication)
 

@@ -84,7 +84,9 @@ opening = {
 }
 breakers = st.one_of(
     kind("consecutive", failures=st.integers(1, 3), **opening),
-    kind("ratio", window_calls=st.integers(1, 5), min_calls=st.integers(1, 5), slow_call_s=shares(1), **opening),
+    kind(
+        "ratio", window_calls=st.integers(1, 5), min_calls=st.integers(1, 5), slow_call_s=shares(1), **opening
+    ),
     kind("polly", minimum_throughput=st.integers(2, 4), **opening),
     kind("finagle", failures=st.integers(1, 3), open_s=shares(0.1, 20), ramp=maybe(ramps)),
     kind("litellm", allowed_fails=st.none() | st.integers(0, 2), ramp=maybe(ramps), extend=st.booleans()),
@@ -187,9 +189,7 @@ shadows = st.fixed_dictionaries(
     {"deployment": names, "timeout_s": shares(0.1, 9)},
     optional={"share": shares(), "max_in_flight": st.integers(1, 3)},
 )
-regions = st.sampled_from(
-    ({}, {"affinity": True, "failover": False}, {"affinity": False, "failover": True})
-)
+regions = st.sampled_from(({}, {"affinity": True, "failover": False}, {"affinity": False, "failover": True}))
 distances = st.one_of(
     st.fixed_dictionaries({"regions": regions, "selection": selections}),
     st.fixed_dictionaries({"regions": st.just({"affinity": False}), "selection": zone_aware}),
@@ -197,7 +197,9 @@ distances = st.one_of(
 rest = st.fixed_dictionaries(
     {
         "deadline_s": shares(4, 20),
-        "timeouts": some({"total_s": shares(1.5, 4), "first_token_s": shares(0.5, 4), "idle_s": shares(0.5, 4)}),
+        "timeouts": some(
+            {"total_s": shares(1.5, 4), "first_token_s": shares(0.5, 4), "idle_s": shares(0.5, 4)}
+        ),
         "max_attempts": st.integers(3, 8),
         "explain": st.booleans(),
     },

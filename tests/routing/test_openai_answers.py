@@ -79,3 +79,11 @@ def test_what_no_network_does_stays_what_it_is():
     mistake = ZeroDivisionError()
     assert of_network(mistake, "a", answering=False) is mistake
     assert isinstance(of_network(OSError(), "a", answering=False), AttemptError)
+
+
+def test_what_headers_say_of_limits_is_kept_and_nothing_else():
+    said = {"X-RateLimit-Remaining-Requests": "0", "retry-after": "2", "set-cookie": "secret"}
+    error = of_status(429, {"message": "slow down"}, said, "a", SCRUB)
+    assert error.headers == {"x-ratelimit-remaining-requests": "0"}
+    assert error.retry_after_s == 2
+    assert of_status(500, "boom", {}, "a", SCRUB).headers is None

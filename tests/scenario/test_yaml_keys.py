@@ -16,7 +16,6 @@ traffic:
     arrivals: {kind: poisson, rate: 1/s}
     prompt_tokens: 1
     output_tokens: 1
-    stream: yes
     client:
       retries: 1
       on: [timeout]
@@ -28,13 +27,12 @@ def test_a_setting_may_be_called_on(tmp_path):
     path.write_text(SCENARIO)
     chat = Scenario.load(path).traffic["chat"]
     assert chat.client.on == ("timeout",)
-    assert chat.stream is True  # as a value it is what YAML 1.1 says
 
 
 def test_a_wrong_value_under_it_is_found_by_line(tmp_path):
     path = tmp_path / "on.yaml"
     path.write_text(SCENARIO.replace("[timeout]", "[timeouts]"))
-    with pytest.raises(ScenarioError, match=r"client\.on.*line 12"):
+    with pytest.raises(ScenarioError, match=r"client\.on.*line 11"):
         Scenario.load(path)
 
 

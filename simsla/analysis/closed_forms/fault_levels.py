@@ -1,83 +1,147 @@
-"""How available each component of a scenario is in the long run, and in which states."""
+"""How available each component of a scenario is, in which states, and what siblings share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from simsla.analysis.closed_forms.covered import covered_share
-from simsla.analysis.closed_forms.renewal import steady_availability
+from simsla.analysis.closed_forms.fault_shares import (
+    crew_shares,
+    drawn_share,
+    flapping_share,
+    for_whom,
+    rollback_levels,
+)
+from simsla.analysis.closed_forms.levels import ALWAYS, Levels
+from simsla.analysis.closed_forms.planned_faults import planned_faults, repairs_of, spans
 
 if TYPE_CHECKING:
-    from simsla.scenario import Scenario
-    from simsla.scenario.components import Component, Fault
+    from simsla.scenario import Component, Scenario
 
-__all__ = ["Levels", "component_levels", "own_success"]
+__all__ = ["Failing", "own_success"]
 
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The states of a component: the share of attempts that get through in each, and the share of time."""
-
-    success: tuple[float, ...]
-    share: tuple[float, ...]
-
-    @property
-    def availability(self) -> float:
-        """The long-run share of attempts that get through."""
-        return math.fsum(a * w for a, w in zip(self.success, self.share, strict=True))
+Place = tuple[str, int]
+"""A component, and which of its faults."""
 
 
-def component_levels(scenario: Scenario) -> dict[str, Levels]:
-    """The states of every component, regions included.
+class Failing:
+    """The states of every component of a scenario, regions and accounts included.
 
-    A fault takes its severity for the share of time that its process covers, a scheduled one for its share of
-    the measured time; slow answers are no failures. Faults of one component are independent.
+    A fault takes its severity for the share of time that its process covers; slow answers are no failures.
+    What siblings share (the beta-factor model) is a component of its own, named by `parts`.
     """
-    return {name: levels_of(component, scenario) for name, component in scenario.all_components.items()}
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._components = scenario.all_components
+        self._planned = planned_faults(scenario)
+        self._spans = spans(self._planned, scenario)
+        self._shares = dict(self._drawn_shares())
+        self._rollbacks = dict(self._scheduled_rollbacks())
+        children: dict[str, list[str]] = {}
+        for name, component in self._components.items():
+            if component.parent is not None:
+                children.setdefault(component.parent, []).append(name)
+        self._families = {
+            f"what is common to {' and '.join(names)}": names
+            for names in children.values()
+            if len(names) > 1 and any(self._components[name].beta for name in names)
+        }
+        self._family_of = {name: family for family, names in self._families.items() for name in names}
+
+    def parts(self, component: str) -> tuple[str, ...]:
+        """What fails when a component does: it alone, and what it shares with its siblings."""
+        family = self._family_of.get(component)
+        return (component,) if family is None else (component, family)
+
+    def levels(self, request_class: str, region: str | None) -> Iterator[tuple[dict[str, Levels], float]]:
+        """The states of all parts for requests of a class from a region, and for what share of the time.
+
+        Planned episodes are what changes in time: where several last at once, they do so in one entry.
+        """
+        drawn = {name: self._own(name, request_class, region) for name in self._components}
+        for family, siblings in self._families.items():
+            drawn[family] = self._common(siblings, request_class, region)
+        for span, share in self._spans:
+            found = dict(drawn)
+            for i, severities in span.items():
+                component, fault = self._planned[i]
+                some = for_whom(fault, request_class, region)
+                planned = self._planned[i].levels(severities).for_some(some)
+                found[component] = found[component].and_also(planned)
+            yield found, share
+
+    def _own(self, name: str, request_class: str, region: str | None) -> Levels:
+        found = ALWAYS
+        component = self._components[name]
+        for i, fault in enumerate(component.faults):
+            some = for_whom(fault, request_class, region)
+            if (name, i) in self._rollbacks:
+                found = found.and_also(self._rollbacks[name, i].for_some(some))
+            if (name, i) not in self._shares:
+                continue
+            strikes = self._shares[name, i] * some
+            own, common = self._divided(name, i)
+            # Given that it does not strike all siblings: a fault cannot do both at the same time.
+            alone = strikes * own / (1 - strikes * common) if own > 0 else 0.0
+            found = found.and_also(Levels.hit(fault.severity, alone))
+        return found
+
+    def _common(self, siblings: list[str], request_class: str, region: str | None) -> Levels:
+        found = ALWAYS
+        for name in siblings:
+            for i, fault in enumerate(self._components[name].faults):
+                if (name, i) in self._shares:
+                    strikes = self._shares[name, i] * for_whom(fault, request_class, region)
+                    found = found.and_also(Levels.hit(fault.severity, strikes * self._divided(name, i)[1]))
+        return found
+
+    def _divided(self, name: str, i: int) -> tuple[float, float]:
+        """The shares of a fault's episodes that strike the component alone, and all of its siblings.
+
+        Of n siblings that declare it each keeps 1 - beta and gives beta / n to all.
+        """
+        component = self._components[name]
+        family = self._family_of.get(name)
+        if family is None or not component.beta:
+            return 1.0, 0.0
+        which = numbered(component)[i]
+        declaring = sum(
+            any(
+                which == other and not fault.schedule
+                for other, fault in zip(numbered(sibling), sibling.faults, strict=True)
+            )
+            for sibling in (self._components[each] for each in self._families[family])
+        )
+        return 1 - component.beta, component.beta / declaring
+
+    def _drawn_shares(self) -> Iterator[tuple[Place, float]]:
+        """The share of time for which each fault strikes that has a process."""
+        crews = crew_shares(self._scenario)
+        for name, component in self._components.items():
+            for i, fault in enumerate(component.faults):
+                if fault.kind == "slowdown" or fault.schedule:
+                    continue
+                waiting = None
+                if component.crew is not None and fault.repair is not None:
+                    waiting = crews.get(component.crew)
+                share = drawn_share(fault) if waiting is None else waiting
+                yield (name, i), share * flapping_share(fault)
+
+    def _scheduled_rollbacks(self) -> Iterator[tuple[Place, Levels]]:
+        start_s, end_s = self._scenario.warmup_s, self._scenario.horizon_s
+        for name, component in self._components.items():
+            for i, fault in enumerate(component.faults):
+                if fault.schedule and fault.rollback is not None and fault.kind != "slowdown":
+                    repairs_s = repairs_of(name, self._scenario)
+                    yield (name, i), rollback_levels(fault, repairs_s, start_s, end_s)
 
 
-def levels_of(component: Component, scenario: Scenario) -> Levels:
-    found = {1.0: 1.0}
-    for fault in component.faults:
-        if fault.kind == "slowdown":
-            continue
-        states = fault_states(fault, scenario.warmup_s, scenario.horizon_s)
-        combined: dict[float, float] = {}
-        for success, share in found.items():
-            for hit, weight in states.items():
-                level = success * (1 - hit)
-                combined[level] = combined.get(level, 0.0) + share * weight
-        found = combined
-    present = {level: share for level, share in found.items() if share > 0}
-    return Levels(tuple(present), tuple(present.values()))
-
-
-def fault_states(fault: Fault, start_s: float, end_s: float) -> dict[float, float]:
-    """The share of attempts that a fault hits -> the share of time in which it does."""
-    if fault.schedule:
-        return scheduled(fault, start_s, end_s)
-    assert fault.repair is not None
-    if fault.uptime is not None:
-        share = 1 - float(steady_availability(fault.uptime.mean(), fault.repair.mean()))
-    else:
-        assert fault.gap is not None
-        share = covered_share(fault.gap, fault.repair)
-    return {0.0: 1 - share, fault.severity: share}
-
-
-def scheduled(fault: Fault, start_s: float, end_s: float) -> dict[float, float]:
-    planned = [(e.start_s, e.start_s + e.duration_s, e.severity) for e in fault.schedule]
-    edges = {start_s, end_s, *(t for a, b, _ in planned for t in (a, b) if start_s < t < end_s)}
-    times = sorted(edges)
-    states: dict[float, float] = {}
-    for begin, end in pairwise(times):
-        through = math.prod(1 - severity for a, b, severity in planned if a <= begin and end <= b)
-        states[1 - through] = states.get(1 - through, 0.0) + (end - begin) / (end_s - start_s)
-    return states
+def numbered(component: Component) -> list[tuple[str, int]]:
+    """The kinds of a component's faults, and which of its kind each is."""
+    kinds = [fault.kind for fault in component.faults]
+    return [(kind, kinds[:i].count(kind)) for i, kind in enumerate(kinds)]
 
 
 def own_success(errors: Mapping[str, float]) -> float:

@@ -18,22 +18,26 @@ if TYPE_CHECKING:
     from simsla.scenario import Scenario
     from simsla.scenario.traffic import RequestClass
 
-__all__ = ["plans"]
+__all__ = ["Origin", "plans"]
 
 
-def plans(scenario: Scenario, policy: RoutingPolicy | None) -> dict[str, dict[tuple[str, ...], float]]:
-    """By request class: the deployments that its requests may be sent to -> the share of its requests.
+Origin = tuple[str, str | None]
+"""A request class, and the region that its requests come from, if any."""
 
-    Shares are of all requests and add up to 1 over the classes. With a policy of one's own (None) every
-    deployment may answer.
+
+def plans(scenario: Scenario, policy: RoutingPolicy | None) -> dict[Origin, dict[tuple[str, ...], float]]:
+    """By request class and region: the deployments that requests may be sent to -> the share of requests.
+
+    Shares are of all requests and add up to 1 over all. With a policy of one's own (None) every deployment
+    may answer.
     """
     rates = {name: each.arrivals.mean_rate_per_s() for name, each in scenario.traffic.items()}
     total = math.fsum(rates.values())
-    found: dict[str, dict[tuple[str, ...], float]] = {}
+    found: dict[Origin, dict[tuple[str, ...], float]] = {}
     choose = None if policy is None else selector(scenario, policy)
     for name, request_class in scenario.traffic.items():
-        shares = found.setdefault(name, {})
         for region, weight in regions(request_class):
+            shares = found.setdefault((name, region), {})
             if choose is None or policy is None:
                 ways = iter([(tuple(scenario.deployments), 1.0)])
             else:

@@ -13,8 +13,10 @@ import numpy as np
 
 from simsla.analysis.closed_forms.arguments import Floats
 from simsla.analysis.closed_forms.budgets import MONTH_S
-from simsla.analysis.closed_forms.fault_levels import Levels, component_levels, own_success
+from simsla.analysis.closed_forms.fault_levels import Failing, own_success
+from simsla.analysis.closed_forms.fault_notes import fault_notes
 from simsla.analysis.closed_forms.form import ClosedForm
+from simsla.analysis.closed_forms.levels import Levels
 from simsla.analysis.closed_forms.plans import plans
 from simsla.routing import RoutingPolicy
 
@@ -41,8 +43,9 @@ Plan = tuple[str, ...]
 class Independence:
     """What independence promises (`naive`), and what is left of it with shared components (`shared_fate`).
 
-    `deployments` and `components` are their own long-run availabilities. Iterating gives the two closed
-    forms, so that `result.against(independence(scenario))` puts both beside the simulated truth.
+    `deployments` and `components` are their own availabilities, for the requests asked about. Iterating gives
+    the two closed forms, so that `result.against(independence(scenario))` puts both beside the simulated
+    truth.
     """
 
     naive: ClosedForm
@@ -91,38 +94,56 @@ class Independence:
 def independence(scenario: Scenario, policy: Any = None, request_class: str | None = None) -> Independence:
     """The availability of a scenario by formula, without and with shared components.
 
-    From the long-run unavailability of each fault (severity x share of time, from its process), the
+    From the unavailability of each fault (severity x share of time, from its process or its schedule), the
     deployments' own error shares and the plans of the router: those that a request may be sent to. `naive` is
-    1 - prod(1 - A_i) over the deployments of a plan, A_i being the product over all that one depends on.
+    1 - prod(1 - A_i) over the deployments of a plan, A_i being the availability of all that one depends on.
     `shared_fate` is exact for components: it sums over the states of those that several deployments of a plan
-    share, and given a state multiplies what is left. Plans are weighted by their share of the requests, of
-    all or of one `request_class`.
+    share, among them what siblings have in common, and given a state multiplies what is left; planned
+    episodes last when they last. Plans are weighted by their share of the requests, of all or of one
+    `request_class`; grey faults and partitions count for those whom they hit. Poisoned requests are not
+    valid, so they count for nothing. Where a kind of fault has no formula its mean is taken, and the
+    assumption says so.
 
     `policy` is by default the scenario's; for one that is no RoutingPolicy, any deployment may answer.
     Raises KeyError for an unknown class, ValueError for more than 2^18 states of shared components.
     """
     chosen = scenario.routing if policy is None else policy
-    by_class = plans(scenario, chosen if isinstance(chosen, RoutingPolicy) else None)
+    by_origin = plans(scenario, chosen if isinstance(chosen, RoutingPolicy) else None)
     if request_class is not None:
-        by_class = {request_class: by_class[request_class]}
-    levels = component_levels(scenario)
-    depends = {name: spec.dependencies for name, spec in scenario.deployments.items()}
-    own = {name: own_success(spec.errors) for name, spec in scenario.deployments.items()}
-    alone = {
-        name: own[name] * math.prod(levels[part].availability for part in parts)
-        for name, parts in depends.items()
+        if request_class not in scenario.traffic:
+            raise KeyError(request_class)
+        by_origin = {origin: shares for origin, shares in by_origin.items() if origin[0] == request_class}
+    failing = Failing(scenario)
+    depends = {
+        name: tuple(part for component in spec.dependencies for part in failing.parts(component))
+        for name, spec in scenario.deployments.items()
     }
+    own = {name: own_success(spec.errors) for name, spec in scenario.deployments.items()}
     naive = shared = total = 0.0
-    for shares in by_class.values():
-        for plan, share in shares.items():
-            total += share
-            naive += share * math.prod(1 - alone[name] for name in plan)
-            shared += share * lost(plan, depends, own, levels)
+    deployments = dict.fromkeys(depends, 0.0)
+    components = dict.fromkeys(scenario.all_components, 0.0)
+    for origin, shares in by_origin.items():
+        weight = math.fsum(shares.values())
+        failed = dict.fromkeys(depends, 0.0)
+        for levels, part in failing.levels(*origin):
+            for name in failed:
+                failed[name] += part * lost((name,), depends, own, levels)
+            for name in components:
+                up = math.prod(levels[each].availability for each in failing.parts(name))
+                components[name] += weight * part * up
+            shared += part * math.fsum(
+                share * lost(plan, depends, own, levels) for plan, share in shares.items()
+            )
+        for name, failure in failed.items():
+            deployments[name] += weight * (1 - failure)
+        naive += math.fsum(share * math.prod(failed[name] for name in plan) for plan, share in shares.items())
+        total += weight
+    naively, sharing = ("; ".join([words, *fault_notes(scenario)]) for words in (NAIVE, SHARED))
     return Independence(
-        form("independent deployments", naive / total, NAIVE, PRODUCT, request_class),
-        form("shared components in series", shared / total, SHARED, TOTAL_PROBABILITY, request_class),
-        alone,
-        {name: level.availability for name, level in levels.items()},
+        form("independent deployments", naive / total, naively, PRODUCT, request_class),
+        form("shared components in series", shared / total, sharing, TOTAL_PROBABILITY, request_class),
+        {name: up / total for name, up in deployments.items()},
+        {name: up / total for name, up in components.items()},
     )
 
 

@@ -83,6 +83,9 @@ _NETWORK: Final = {"APIConnectionError", "TransportError", "StreamError", "OSErr
 
 _LONGEST_MESSAGE: Final = 300
 
+# What headers say of limits on rate begins so.
+_LIMITS: Final = "x-ratelimit-"
+
 
 def of_status(
     status: int, body: object, headers: Mapping[str, str], deployment: str, scrub: Scrubber
@@ -95,9 +98,12 @@ def of_status(
         error = ServerError if status >= 500 else BadRequest
     if error is BadRequest:
         error = _bad_request(described)
-    return error(
+    failed = error(
         message, deployment=deployment, status=status, retry_after_s=retry_after_s(headers, time.time())
     )
+    limits = {name.lower(): value for name, value in headers.items() if name.lower().startswith(_LIMITS)}
+    failed.headers = limits or None
+    return failed
 
 
 def in_band(body: object, deployment: str, scrub: Scrubber) -> AttemptError:
