@@ -29,7 +29,7 @@ from simsla.routing.errors import (
     Shed,
     StreamInterrupted,
 )
-from simsla.routing.explanation import Explanation
+from simsla.routing.explanation import Explanation, Step
 from simsla.routing.health.accrual import FinagleBreaker
 from simsla.routing.health.breaker import BreakerPolicy
 from simsla.routing.health.cooldown import LiteLLMCooldown, PortkeyBreaker
@@ -40,12 +40,26 @@ from simsla.routing.health.ramp import LinearRamp, StepRamp
 from simsla.routing.health.ratio import PollyBreaker, RatioBreaker
 from simsla.routing.hedging.budget import HedgeBudget
 from simsla.routing.hedging.policy import FixedHedge, PercentileHedge
+from simsla.routing.limits.cubic import AWSRate
+from simsla.routing.limits.envoy import EnvoyGradient
+from simsla.routing.limits.netflix import AimdLimit, Gradient2Limit
 from simsla.routing.limits.policy import AccountQuota, LimitsPolicy, Quota
 from simsla.routing.limits.spend import SpendPolicy
+from simsla.routing.limits.throttle import EnvoyThrottle, SreThrottle
 from simsla.routing.policy import AttemptTimeouts, RegionPolicy, RoutingPolicy
 from simsla.routing.production.openai_transport import OpenAITransport
 from simsla.routing.progress import Progress
-from simsla.routing.retries.backoff import FullJitter
+from simsla.routing.retries.backoff import DecorrelatedJitter, EqualJitter, Exponential, FullJitter
+from simsla.routing.retries.backoff_libraries import PollyBackoff, StaminaBackoff
+from simsla.routing.retries.backoff_sdk import (
+    AWSBackoff,
+    BifrostBackoff,
+    Constant,
+    EnvoyBackoff,
+    GRPCBackoff,
+    LiteLLMBackoff,
+    OpenAIBackoff,
+)
 from simsla.routing.retries.budget import AWSBudget, EnvoyBudget, FinagleBudget, GRPCBudget
 from simsla.routing.retries.rule import ErrorRetry, RetryPolicy
 from simsla.routing.router import Router
@@ -53,9 +67,21 @@ from simsla.routing.router.backends import Backends
 from simsla.routing.router.reply_stream import ReplyStream
 from simsla.routing.sampling.quality import QualityPolicy
 from simsla.routing.sampling.shadow import ShadowPolicy
-from simsla.routing.selection.fallback_selector import Step
+from simsla.routing.selection.adaptive_weights import AdaptiveWeights
 from simsla.routing.selection.fallbacks import FallbackPolicy
+from simsla.routing.selection.load import (
+    LeastOutstanding,
+    Ordered,
+    PeakEwma,
+    PowerOfD,
+    RoundRobin,
+    WeightedRandom,
+)
+from simsla.routing.selection.measure import CostRanking, LatencyRanking, UsageLimit, UsageRanking
+from simsla.routing.selection.price_weighted import PriceWeighted
+from simsla.routing.selection.priority import P99Shift, PriorityRanking
 from simsla.routing.selection.tiers import ComplexityCuts
+from simsla.routing.selection.zone_aware import ZoneAware
 from simsla.routing.streaming.guard import ThroughputGuard
 from simsla.routing.streaming.policy import StreamingPolicy
 from simsla.routing.transport import Handler, PolicyFactory, Transport
@@ -64,8 +90,12 @@ from simsla.routing.types import TIERS, Chunk, Deployment, Reply, Request, Reque
 __all__ = [
     "ATTEMPT_ERRORS",
     "TIERS",
+    "AWSBackoff",
     "AWSBudget",
+    "AWSRate",
     "AccountQuota",
+    "AdaptiveWeights",
+    "AimdLimit",
     "AllAttemptsFailed",
     "AttemptError",
     "AttemptTimeout",
@@ -73,6 +103,7 @@ __all__ = [
     "AuthenticationFailed",
     "Backends",
     "BadRequest",
+    "BifrostBackoff",
     "BreakerPolicy",
     "CacheBackend",
     "CacheEntry",
@@ -83,37 +114,58 @@ __all__ = [
     "ComplexityCuts",
     "ConfigError",
     "ConnectError",
+    "Constant",
     "ContentFiltered",
     "ContextLengthExceeded",
+    "CostRanking",
     "DeadlineExceeded",
+    "DecorrelatedJitter",
     "Deployment",
+    "EnvoyBackoff",
     "EnvoyBudget",
+    "EnvoyGradient",
+    "EnvoyThrottle",
+    "EqualJitter",
     "ErrorRetry",
     "Explanation",
+    "Exponential",
     "FailWhenOpen",
     "FallbackPolicy",
     "FinagleBreaker",
     "FinagleBudget",
     "FixedHedge",
     "FullJitter",
+    "GRPCBackoff",
     "GRPCBudget",
+    "Gradient2Limit",
     "Handler",
     "HashedWords",
     "HedgeBudget",
+    "LatencyRanking",
     "LeastBadWhenOpen",
+    "LeastOutstanding",
     "LimitsPolicy",
     "LinearRamp",
+    "LiteLLMBackoff",
     "LiteLLMCooldown",
     "MalformedReply",
     "MemoryIndex",
     "NoDeployment",
     "NotFound",
+    "OpenAIBackoff",
     "OpenAITransport",
+    "Ordered",
     "OutlierPolicy",
+    "P99Shift",
+    "PeakEwma",
     "PercentileHedge",
     "PolicyFactory",
+    "PollyBackoff",
     "PollyBreaker",
     "PortkeyBreaker",
+    "PowerOfD",
+    "PriceWeighted",
+    "PriorityRanking",
     "Progress",
     "QualityPolicy",
     "QueuePolicy",
@@ -126,6 +178,7 @@ __all__ = [
     "Request",
     "RequestId",
     "RetryPolicy",
+    "RoundRobin",
     "RouteLLMThreshold",
     "Router",
     "RoutingError",
@@ -136,6 +189,8 @@ __all__ = [
     "ShadowPolicy",
     "Shed",
     "SpendPolicy",
+    "SreThrottle",
+    "StaminaBackoff",
     "Step",
     "StepRamp",
     "StreamInterrupted",
@@ -143,5 +198,9 @@ __all__ = [
     "ThroughputGuard",
     "Timeouts",
     "Transport",
+    "UsageLimit",
+    "UsageRanking",
     "WaitWhenOpen",
+    "WeightedRandom",
+    "ZoneAware",
 ]

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 class Step(NamedTuple):
     """One decision of the Router.
 
-    ``at_s`` is the time on the event loop's clock. ``what`` is "attempt", "failed", "answered", "skipped",
-    "wait", "hedge", "use" (in spite of its health), "stopped" (no retry budget left), or the name of the part
-    that decided, such as "cache", "queue" or "classify". ``subject`` is a deployment or what was decided,
-    ``why`` the reason, an error's kind or seconds of waiting.
+    ``at_s`` is the time on the event loop's clock. ``what`` is "attempt", "failed", "answered", "lost" (to a
+    hedge, or as one), "skipped", "wait", "hedge", "use" (in spite of its health), "stopped" (no retry budget
+    left), or the name of the part that decided, such as "cache", "queue" or "classify". Every call for the
+    answer is one "attempt". ``subject`` is a deployment or what was decided, ``why`` the reason, an error's
+    kind or seconds of waiting.
     """
 
     at_s: float

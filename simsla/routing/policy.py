@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -213,14 +213,12 @@ class RoutingPolicy(Section):
             raise ConfigError("regions.affinity", True, "false where selection is zone_aware")
 
     def check(self, deployments: Iterable[Named], path: str = "routing") -> None:
-        """Refuse, with `ConfigError`, chains that name a deployment which does not exist."""
+        """Refuse, with `ConfigError`, the name of a deployment which does not exist, wherever it stands."""
         known = [deployment.name for deployment in deployments]
         for tier, chain in self.tiers.items():
             for index, name in enumerate(chain):
                 if name not in known:
-                    expected = f"a deployment: {', '.join(known) or 'there is none'}"
-                    raise ConfigError(f"{path}.tiers.{tier}.{index}", name, expected, nearest(name, known))
-
+                    raise _unknown(f"{path}.tiers.{tier}.{index}", name, known)
         for section, part in (
             ("selection", self.selection),
             ("fallbacks", self.fallbacks),
@@ -230,9 +228,15 @@ class RoutingPolicy(Section):
         ):
             for where, name in () if part is None else part.named():
                 if name not in known:
-                    expected = f"a deployment: {', '.join(known) or 'there is none'}"
-                    raise ConfigError(f"{path}.{section}.{where}", name, expected, nearest(name, known))
+                    raise _unknown(f"{path}.{section}.{where}", name, known, where == f"chains.{name}")
 
     def __call__(self, transport: Transport) -> Handler:
         """A Router for this transport, as ``handle(request)``."""
         return Router(self, transport).handle
+
+
+def _unknown(path: str, name: str, known: Sequence[str], may_be_a_tier: bool = False) -> ConfigError:
+    expected = f"a deployment: {', '.join(known) or 'there is none'}"
+    if may_be_a_tier:
+        expected = f"a tier ({', '.join(TIERS)}) or {expected}"
+    return ConfigError(path, name, expected, nearest(name, [*known, *TIERS] if may_be_a_tier else known))

@@ -25,8 +25,8 @@ class Progress:
     is what its calls have cost as far as the Router knows, without that of the answer itself. Where a spend
     cap limits it, ``max_tokens`` is the most output of the next attempt, ``committed_usd`` what it has spent
     and reserved, and ``account`` the request that pays for this one, None where it pays for itself.
-    ``refusals`` has each reason why a candidate was passed over, ``notes`` what the reply's metadata must
-    say; both are None while there is nothing.
+    ``refusals`` has the names of the candidates that were passed over, each with its reason, ``notes`` what
+    the reply's metadata must say; both are None while there is nothing.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Progress:
         self.committed_usd = 0.0
         self.max_tokens: int | None = None
         self.account: Progress | None = None
-        self.refusals: dict[str, None] | None = None
+        self.refusals: dict[tuple[str, str], None] | None = None
         self.notes: dict[str, Any] | None = None
 
     def failed(self, at_s: float, name: str, error: AttemptError) -> None:
@@ -70,11 +70,19 @@ class Progress:
         self.explain(at_s, "failed", name, error.kind)
 
     def refused(self, at_s: float, name: str, reason: str) -> None:
-        """The candidate of this name was passed over."""
+        """The candidate of this name was passed over; said once, however often that happens."""
         if self.refusals is None:
             self.refusals = {}
-        self.refusals[reason] = None
-        self.explain(at_s, "skipped", name, reason)
+        if (name, reason) not in self.refusals:
+            self.refusals[name, reason] = None
+            self.explain(at_s, "skipped", name, reason)
+
+    def waits(self, at_s: float, delay_s: float) -> None:
+        """It waits for a deployment to return; one wait right after another is the same step."""
+        if self.steps and self.steps[-1][1:3] == ("wait", ""):
+            at_s, _, _, before_s = self.steps.pop()
+            delay_s += before_s
+        self.explain(at_s, "wait", "", delay_s)
 
     def note(self, name: str, value: object) -> None:
         """Something that the reply's metadata must say."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from simsla.routing.errors import AttemptError
@@ -101,10 +102,15 @@ class LastResort(Protocol):
     def decide(self, exhausted: Exhausted) -> Resort: ...
 
 
+NOTHING_SPENT: Final[Mapping[str, float]] = MappingProxyType({})
+"""Of a `Stage` whose costs, if any, are those of the requests."""
+
+
 class Stage(Protocol):
     """A part of the way of a request before its attempts and after them, such as a cache.
 
-    ``part`` names it; ``counts`` is what it has counted, by names of its own.
+    ``part`` names it; ``counts`` is what it has counted, ``spent_usd`` what it has spent besides the requests
+    themselves, both by names of its own.
 
     It may await. Stages are entered in order and left in reverse order: `leave` is called exactly once for
     each whose `enter` returned a request, with the request that it returned.
@@ -115,6 +121,9 @@ class Stage(Protocol):
 
     @property
     def counts(self) -> Mapping[str, int]: ...
+
+    @property
+    def spent_usd(self) -> Mapping[str, float]: ...
 
     async def enter(self, request: Request, progress: Progress) -> Request | Reply:
         """The request, perhaps another one in its place; or the reply, and nothing further is tried."""

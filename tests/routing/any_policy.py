@@ -84,9 +84,8 @@ opening = {
 }
 breakers = st.one_of(
     kind("consecutive", failures=st.integers(1, 3), **opening),
-    kind(
-        "ratio", window_calls=st.integers(1, 5), min_calls=st.integers(1, 5), slow_call_s=shares(1), **opening
-    ),
+    kind("ratio", window_calls=st.integers(1, 5), min_calls=st.integers(1, 5), **opening),
+    kind("ratio", window=st.just("time"), min_calls=st.integers(1, 5), slow_call_s=shares(0.1, 2), **opening),
     kind("polly", minimum_throughput=st.integers(2, 4), **opening),
     kind("finagle", failures=st.integers(1, 3), open_s=shares(0.1, 20), ramp=maybe(ramps)),
     kind("litellm", allowed_fails=st.none() | st.integers(0, 2), ramp=maybe(ramps), extend=st.booleans()),
@@ -146,12 +145,12 @@ hedging = {
     "min_headroom_s": shares(0, 1),
 }
 hedges = st.one_of(
-    kind("fixed", {"budget": hedge_budgets, "delay_s": shares(0, 1)}, **hedging),
+    kind("fixed", {"budget": hedge_budgets, "delay_s": shares(0, 0.4)}, **hedging),
     kind(
         "percentile",
         {"budget": hedge_budgets, "percentile": st.just(0.5)},
         min_samples=st.integers(1, 5),
-        initial_delay_s=st.none() | shares(0.01, 1),
+        initial_delay_s=st.none() | shares(0.01, 0.4),
         per=st.sampled_from(("model", "deployment")),
         **hedging,
     ),
@@ -194,12 +193,11 @@ distances = st.one_of(
     st.fixed_dictionaries({"regions": regions, "selection": selections}),
     st.fixed_dictionaries({"regions": st.just({"affinity": False}), "selection": zone_aware}),
 )
+timeouts = some({"total_s": shares(1.5, 4), "first_token_s": shares(0.5, 4), "idle_s": shares(0.5, 4)})
 rest = st.fixed_dictionaries(
     {
         "deadline_s": shares(4, 20),
-        "timeouts": some(
-            {"total_s": shares(1.5, 4), "first_token_s": shares(0.5, 4), "idle_s": shares(0.5, 4)}
-        ),
+        "timeouts": timeouts,
         "max_attempts": st.integers(3, 8),
         "explain": st.booleans(),
     },

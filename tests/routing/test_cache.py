@@ -8,6 +8,7 @@ from routing.fakes import copied, play
 from routing.staged import Answers, asking, now, through
 
 from simsla.routing import ConfigError, Request, RoutingPolicy, ServerError
+from simsla.routing.progress import Progress
 from simsla.routing.router.caching import CacheStage
 from simsla.routing.router.guard import Guard
 
@@ -277,6 +278,19 @@ def test_a_hanging_backend_costs_its_time_limit_at_most_and_never_the_deadline()
         assert now() - start == 0.25
 
     play(main())
+
+
+@pytest.mark.parametrize("timeout_s", [None, 50.0])
+def test_a_look_up_without_a_limit_of_its_own_ends_with_the_deadline(timeout_s):
+    cache = Setup(Hangs(), timeout_s=timeout_s)
+
+    async def main():
+        start = now()
+        await cache.stage.enter(asking(ASKED), Progress(asking(ASKED), start + 5.0))
+        assert now() - start == 5.0
+
+    play(main())
+    assert cache.guard.swallowed == {"cache": 1}
 
 
 class Remote:

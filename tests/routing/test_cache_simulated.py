@@ -117,7 +117,7 @@ def test_subordinate_calls_are_billed_to_their_request():
     assert calls["shadow"] / answered == pytest.approx(0.5, abs=0.1)
     assert calls["check"] / len(play.requests) == pytest.approx(0.2, abs=0.05)
     quality, *_, shadow = play.stages
-    assert shadow.spent_usd > 0.0
+    assert shadow.spent_usd["shadow"] > 0.0
     assert quality.spent_usd["automated_check"] > 0.0
 
 

@@ -60,6 +60,19 @@ def test_a_cancellation_is_the_callers(limit_s):
     assert not guard.swallowed
 
 
+@pytest.mark.parametrize("limit_s", [None, 5.0])
+def test_a_cancellation_that_a_part_came_upon_is_its_failure(limit_s):
+    guard = Guard()
+
+    async def main():
+        connection = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(1.0, connection.cancel)
+        return await guard.run("cache", connection, "default", limit_s)
+
+    assert play(main()) == "default"
+    assert guard.swallowed == {"cache": 1}
+
+
 def test_an_exit_is_not_swallowed():
     def leave():
         raise KeyboardInterrupt

@@ -113,6 +113,26 @@ def test_the_hedge_goes_on_where_the_primary_fails():
     assert transport.called == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        (Answer(5), Answer(1), ["attempt a", "hedge b", "attempt b", "lost a", "answered b"]),
+        (Answer(2), Answer(5), ["attempt a", "hedge b", "attempt b", "lost b", "answered a"]),
+        (Answer(2), Answer(1), ["attempt a", "hedge b", "attempt b", "lost b", "answered a"]),
+        (Answer(3), fails(ServerError), ["attempt a", "hedge b", "attempt b", "failed b", "answered a"]),
+        (fails(ServerError, 2), Answer(2), ["attempt a", "hedge b", "attempt b", "failed a", "answered b"]),
+    ],
+    ids=["hedge wins", "primary wins", "tie", "hedge fails", "primary fails"],
+)
+@pytest.mark.parametrize("on", ["completion", "first_token"])
+def test_the_explanation_tells_of_every_attempt_once(a, b, told, on):
+    outcome = asked(hedged(on=on), ScriptedTransport(BOTH, {"a": [a], "b": [b]}))
+    steps = [f"{what} {subject}" for what, subject, _ in outcome.steps]
+    assert sorted(steps) == sorted(told)
+    assert steps[:3] == told[:3]
+    assert steps[-1] == told[-1]
+
+
 def test_the_primary_goes_on_where_the_hedge_fails():
     transport = ScriptedTransport(BOTH, {"a": [Answer(3)], "b": [fails(ServerError, 0.5)]})
     outcome = asked(hedged(), transport)

@@ -12,6 +12,7 @@ from simsla.routing import (
     AllAttemptsFailed,
     BreakerPolicy,
     ConfigError,
+    EnvoyBudget,
     NoDeployment,
     RateLimited,
     Reply,
@@ -76,8 +77,13 @@ def test_where_all_have_failed_or_nothing_is_planned_the_request_fails(resort):
 
 
 def test_it_waits_for_the_first_to_return():
-    resort = decide(WaitWhenOpen(), plan(Health(140.0), Health(110.0), Health(math.inf)))
+    resort = decide(WaitWhenOpen(), plan(Health(140.0), Health(110.0)))
     assert (resort.action, resort.delay_s) == ("wait", 10.0)
+
+
+def test_what_may_return_at_any_moment_is_asked_again_and_again():
+    resort = decide(WaitWhenOpen(), plan(Health(140.0), Health(110.0), Health(math.inf)))
+    assert (resort.action, resort.delay_s) == ("wait", 0.05)
 
 
 def failed_at(*names):
@@ -308,3 +314,96 @@ def test_rate_limits_are_no_reason_to_eject():
     ends, transport = outcomes({}, {"a": [fails(RateLimited)]}, names="abc", breaker=None, outlier={})
     assert transport.called.count("a") == 5
     assert len(ends) == 5
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"kind": "aws", "capacity": 14},
+        {"kind": "finagle", "reserve_per_s": 0.05, "ttl_s": 20},
+        {"kind": "envoy"},
+    ],
+    ids=["aws", "finagle", "envoy"],
+)
+def test_the_retry_budget_pays_once_for_an_attempt_however_often_it_waits(budget):
+    transport = ScriptedTransport(
+        [deployment("a"), deployment("b")], {"a": [fails(ServerError)], "b": [Answer(1.0)]}
+    )
+    settings = {
+        "tiers": {"premium": ["b"], "standard": ["a", "b"]},
+        "limits": {"deployments": {"b": {"max_concurrent": 1}}},
+        "when_all_open": {"kind": "wait"},
+        "breaker": {"failures": 1, "open_s": 50},
+        "retry_budget": budget,
+    }
+
+    async def main():
+        handle = policy(**settings)(transport)
+        # The first keeps the only place at b, which the other waits for.
+        first = asyncio.create_task(handle(Request(0, tier="premium")))
+        await asyncio.sleep(0.01)
+        return (await handle(Request(1))).deployment, (await first).deployment
+
+    assert play(main()) == ("b", "b")
+    assert transport.called == ["b", "a", "b"]
+
+
+def test_a_wait_leaves_no_retry_behind():
+    budget = EnvoyBudget(ratio=0.0, min_retries=1)
+    transport = ScriptedTransport(
+        [deployment("a"), deployment("b")], {"a": [fails(ServerError)], "b": [Answer(1.0)]}
+    )
+    settings = {
+        "tiers": {"premium": ["b"], "standard": ["a", "b"]},
+        "limits": {"deployments": {"b": {"max_concurrent": 1}}},
+        "when_all_open": {"kind": "wait"},
+        "breaker": {"failures": 1, "open_s": 5},
+        "retry_budget": budget.to_dict(),
+    }
+
+    async def main():
+        handle = policy(**settings)(transport)
+        for _ in range(3):
+            first = asyncio.create_task(handle(Request(0, tier="premium")))
+            await asyncio.sleep(0.01)
+            assert (await handle(Request(1))).deployment == "b"
+            await first
+            await asyncio.sleep(10.0)
+
+    play(main())
+    assert transport.called == ["b", "a", "b"] * 3
+
+
+@pytest.mark.parametrize("cap", ["per_request_usd", "per_day_usd"])
+def test_nobody_waits_for_what_is_too_dear(cap):
+    transport = ScriptedTransport([deployment("a", usd_per_mtok_out=100.0)])
+    settings = {"when_all_open": {"kind": "wait"}, "spend": {cap: 1e-3, "min_output_tokens": 100}}
+
+    async def main():
+        with pytest.raises(NoDeployment, match="spend cap"):
+            await policy(**settings)(transport)(Request(1, max_tokens=1000))
+        return asyncio.get_running_loop().time()
+
+    assert play(main()) == 1000.0
+
+
+def test_a_long_wait_is_one_step_of_the_explanation():
+    transport = ScriptedTransport([deployment("a")], {"a": [Answer(20.0)]})
+    settings = {"when_all_open": {"kind": "wait"}, "limits": {"each": {"max_concurrent": 1}}}
+
+    async def main():
+        handle = policy(**settings)(transport)
+        first = asyncio.create_task(handle(Request(1)))
+        await asyncio.sleep(1.0)
+        second = await handle(Request(2))
+        await first
+        return second.explanation.steps
+
+    steps = play(main())
+    assert [(step.what, step.subject) for step in steps] == [
+        ("skipped", "a"),
+        ("wait", ""),
+        ("attempt", "a"),
+        ("answered", "a"),
+    ]
+    assert steps[1].why == pytest.approx(19.0, abs=0.1)

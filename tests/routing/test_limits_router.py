@@ -15,6 +15,7 @@ from simsla.routing import (
     RateLimited,
     Reply,
     Request,
+    Router,
     RoutingError,
     ServerError,
 )
@@ -182,3 +183,37 @@ def test_the_bill_of_a_simulated_world_stays_below_both_caps(seed):
     bills = np.bincount(free["request"], free["cost_usd"])
     assert bills.max() > caps["per_request_usd"]
     assert bills.sum() > caps["per_day_usd"]
+
+
+def shadowed(requests, every_s=0.0, **settings):
+    """What the shadow was sent, and what the router counted."""
+    transport = ScriptedTransport(
+        [deployment("a"), deployment("new", "premium", usd_per_mtok_out=100.0)], {"new": [Answer(5.0)]}
+    )
+
+    async def main():
+        async with Router(policy(shadow={"deployment": "new"}, **settings), transport) as router:
+            for number in range(requests):
+                assert (await router.handle(Request(number, max_tokens=10))).deployment == "a"
+                await asyncio.sleep(every_s)
+            await asyncio.sleep(60.0)
+            return router.counts["shadow"], router.swallowed
+
+    counts, swallowed = play(main())
+    return transport, counts, swallowed
+
+
+def test_limits_hold_for_copies_too():
+    quota = {"deployments": {"new": {"max_concurrent": 2}}}
+    transport, counts, swallowed = shadowed(5, limits=quota)
+    assert transport.peak["new"] == 2
+    assert counts == {"sent": 5, "answered": 2}
+    assert swallowed == {"shadow": 3}
+
+
+@pytest.mark.parametrize(("cap", "copies"), [({"per_request_usd": 9e-4}, 0), ({"per_day_usd": 2.5e-3}, 2)])
+def test_the_spend_cap_pays_for_copies_too(cap, copies):
+    # A copy costs at most, and here exactly, 0.001 USD.
+    transport, counts, swallowed = shadowed(5, every_s=10.0, spend=cap | {"min_output_tokens": 10})
+    assert transport.called.count("new") == counts["answered"] == copies
+    assert swallowed == {"shadow": 5 - copies}

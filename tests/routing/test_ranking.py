@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import pickle
 import random
 from collections import Counter, deque
 from itertools import pairwise
@@ -462,3 +463,17 @@ def test_panic_does_not_override_limits():
 
     play(main())
     assert transport.peak["a"] == 2
+
+
+@pytest.mark.parametrize("selection", KINDS, ids=[kind["kind"] for kind in KINDS])
+def test_what_a_ranking_remembers_has_a_bound_even_where_there_is_nothing_to_order(selection):
+    bench = Bench([deployment("a")], **selection)
+    sizes = []
+    for second in range(1200):
+        assert bench.order(second) == "a"
+        if second % 3:
+            bench.answer("a", float(second), 0.5)
+        else:
+            bench.fail("a", float(second), 0.5, AttemptTimeout())
+        sizes.append(len(pickle.dumps(bench.ranking)))
+    assert max(sizes) <= 1.05 * max(sizes[:600])

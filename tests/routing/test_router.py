@@ -472,3 +472,9 @@ def test_failed_attempts_leave_no_garbage_to_collect():
         assert [error() for error in errors] == [None] * 4
     finally:
         gc.enable()
+
+
+def test_a_tier_that_does_not_exist_is_an_error_with_its_explanation():
+    with pytest.raises(NoDeployment, match="there is no tier 'gold'") as caught:
+        play(policy()(ScriptedTransport([deployment("a")]))(Request(1, tier="gold")))
+    assert caught.value.explanation.attempts == 0

@@ -172,7 +172,7 @@ def test_a_copy_goes_to_the_shadow_and_both_answers_are_compared():
     )
     assert seen == [(0, "an answer", "the new answer")]
     assert stage.counts == {"sent": 1, "answered": 1}
-    assert stage.spent_usd == pytest.approx(6e-6 + 20e-6)
+    assert stage.spent_usd == {"shadow": pytest.approx(6e-6 + 20e-6)}
 
 
 def test_a_share_of_the_requests_is_copied():

@@ -121,7 +121,7 @@ def test_a_cut_is_billed_by_its_own_rule(rule):
 
 @pytest.mark.parametrize("rule", ["generated", "none"])
 def test_what_cannot_be_read_is_billed_in_full(rule):
-    others = {name: rule for name in ("timed_out", "cancelled", "cut", "errors")}
+    others = dict.fromkeys(("timed_out", "cancelled", "cut", "errors"), rule)
     spec = world(errors={"malformed": 1}, billing=others)
     _, run = play(spec, sending())
     row = only(run)

@@ -31,8 +31,8 @@ class CachePolicy(Section):
     capacity: int = setting(10_000, minimum=1)
     """Answers kept; the least recently used makes room. 10,000 short questions take some 50 MB in memory."""
     timeout_s: float | None = setting(0.2, above=0.0, unit="s")
-    """Seconds for a look-up, embedding included, after which it is a miss; None: until the deadline, and no
-    timer. 0.2: one that takes longer than the first token is no gain."""
+    """Seconds for a look-up, embedding included, after which it is a miss; None: until the deadline. 0.2: one
+    that takes longer than the first token is no gain."""
     per: tuple[str, ...] = setting(("client",), choices=PER)
     """What two requests must have in common. By default no client is shown what another one was told."""
     serve_lower_tiers: bool = setting(False)

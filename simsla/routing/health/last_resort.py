@@ -8,8 +8,10 @@ from typing import Final, cast
 
 from simsla.routing.config import Section, setting
 from simsla.routing.errors import ConfigError
+from simsla.routing.limits.spend import PER_DAY, PER_REQUEST
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import Exhausted, LastResort, Overridable, Resort
+from simsla.routing.selection.chains import Candidate
 
 _FAIL: Final = Resort("fail")
 
@@ -46,7 +48,7 @@ class WaitWhenOpen(Section):
     it."""
     min_wait_s: float = setting(0.05, above=0.0, unit="s")
     """Seconds; the shortest wait, and the interval of asking again where nobody knows when a deployment
-    returns because its probe is out. 0.05: far below the time of a call."""
+    returns because its probe is out or its places are taken. 0.05: far below the time of a call."""
 
     def verify(self) -> None:
         """The shortest wait is not longer than the longest."""
@@ -60,7 +62,8 @@ class WaitWhenOpen(Section):
     def decide(self, exhausted: Exhausted) -> Resort:
         """Wait until the first of the plan may be called; fail where nothing refused or that is too late.
 
-        What may be called now but has already failed for this request is nothing to wait for.
+        What may be called now but has already failed for this request, or is too dear for it, is nothing to
+        wait for.
         """
         progress, plan, refused, now = exhausted
         if not refused:
@@ -70,12 +73,13 @@ class WaitWhenOpen(Section):
             at
             for each in plan
             if (at := now if each.health is None else each.health.available_at(now)) > now
-            or each.deployment.name not in failed
+            or not (each.deployment.name in failed or _too_dear(each))
         ]
         if not returns:
             return _FAIL
-        first_at = min(returns)
-        delay_s = self.min_wait_s if math.isinf(first_at) else max(self.min_wait_s, first_at - now)
+        # One of which nobody knows when it returns may do so before the first of which that is known.
+        first_at = now if math.inf in returns else min(returns)
+        delay_s = max(self.min_wait_s, first_at - now)
         waited_s = (progress.notes or {}).get(WAITED, 0.0) + delay_s
         too_long = self.max_wait_s is not None and waited_s > self.max_wait_s
         if too_long or now + delay_s >= progress.deadline:
@@ -123,6 +127,12 @@ class LeastBadWhenOpen(Section):
 def _failed(progress: Progress) -> set[str | None]:
     """The names of the deployments at which this request has failed."""
     return {error.deployment for error in progress.errors}
+
+
+def _too_dear(candidate: Candidate) -> bool:
+    """Whether it was the spend cap that refused."""
+    health = candidate.health
+    return health is not None and health.refusal in (PER_REQUEST, PER_DAY)
 
 
 WhenAllOpen = FailWhenOpen | WaitWhenOpen | LeastBadWhenOpen

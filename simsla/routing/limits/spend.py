@@ -20,6 +20,10 @@ _HOURS: Final = 25
 # Sums of prices round: what is beyond a cap by less is within it.
 _ROUNDING_USD: Final = 1e-9
 
+PER_REQUEST: Final = "spend cap per request"
+PER_DAY: Final = "spend cap per day"
+"""The two refusals. Where some money is left they mean that this request needs more: no wait helps it."""
+
 
 @dataclass(frozen=True)
 class SpendPolicy(Section):
@@ -115,11 +119,11 @@ class SpendCap:
         policy = self._policy
         wanted = policy.assumed_output_tokens if request.max_tokens is None else request.max_tokens
         payer = progress.account or progress
-        left_usd, refusal = self._ledger.left_usd(now), "spend cap per day"
+        left_usd, refusal = self._ledger.left_usd(now), PER_DAY
         if policy.per_request_usd is not None:
             left_of_request_usd = policy.per_request_usd - payer.committed_usd
             if left_of_request_usd < left_usd:
-                left_usd, refusal = left_of_request_usd, "spend cap per request"
+                left_usd, refusal = left_of_request_usd, PER_REQUEST
         prompt_usd = request.prompt_tokens * self._usd_in
         tokens_out = wanted
         if self._usd_out > 0.0:

@@ -13,7 +13,7 @@ from simsla.routing.admission.queue import AdmissionQueue, Visitor
 from simsla.routing.admission.sluice import Sluice, Standing, expire
 from simsla.routing.errors import RateLimited, RoutingError, Shed
 from simsla.routing.progress import Progress
-from simsla.routing.protocols import Exhausted, Health, LastResort, Resort
+from simsla.routing.protocols import NOTHING_SPENT, Exhausted, Health, LastResort, Resort
 from simsla.routing.router.clock import LoopClock
 from simsla.routing.router.notes import explained
 from simsla.routing.router.verdict import SHORTEST_ATTEMPT_S
@@ -34,6 +34,7 @@ class AdmissionStage:
     """
 
     part = _PART
+    spent_usd = NOTHING_SPENT
 
     def __init__(self, queue: AdmissionQueue, clock: LoopClock) -> None:
         self._queue = queue
@@ -113,7 +114,8 @@ class RateLimitResort:
         for error in reversed(progress.errors):
             if error.deployment == name:
                 return isinstance(error, RateLimited)
-        return self._sluices[name].limits(now) or not self._words(name).isdisjoint(progress.refusals or ())
+        refusals = progress.refusals or {}
+        return self._sluices[name].limits(now) or any((name, word) in refusals for word in self._words(name))
 
     def _words(self, name: str) -> set[str]:
         return {each.refusal for each in self._limits[name]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from simsla.routing.admission.queue import AdmissionQueue
 from simsla.routing.health.gate import Gate, combined
@@ -30,11 +30,29 @@ if TYPE_CHECKING:
     from simsla.routing.policy import RoutingPolicy
 
 
-def selector(policy: RoutingPolicy, transport: Transport, lines: RateLimitResort | None) -> Selector:
+class Bounds(NamedTuple):
+    """What bounds the calls of each deployment, on whose behalf they may be: its limits, and its part of the
+    spend cap where there is one.
+    """
+
+    limits: Mapping[str, Sequence[Health]]
+    spend: Mapping[str, Health]
+
+
+def bounds(policy: RoutingPolicy, transport: Transport) -> Bounds:
+    """Made once: all of a Router's calls count together."""
+    deployments = transport.deployments
+    spend = {} if policy.spend is None else policy.spend.build(deployments)
+    return Bounds(policy.limits.build(deployments, transport.random), spend)
+
+
+def selector(
+    policy: RoutingPolicy, transport: Transport, within: Bounds, lines: RateLimitResort | None
+) -> Selector:
     """Who may be tried in which order, each with its health."""
     deployments = transport.deployments
     ranking = policy.selection.build(deployments, transport.random)
-    health = _health(policy, transport, ranking, lines)
+    health = _health(policy, transport, ranking, within, lines)
     made: Selector = ChainSelector(policy, deployments, health)
     if ranking is not None:
         made = RankedSelector(made, ranking, policy.regions.affinity)
@@ -60,6 +78,7 @@ def rate_limit_lines(policy: RoutingPolicy, clock: LoopClock) -> RateLimitResort
 def stages(
     policy: RoutingPolicy,
     transport: Transport,
+    within: Bounds,
     backends: Backends,
     guard: Guard,
     clock: LoopClock,
@@ -82,7 +101,7 @@ def stages(
     if policy.classify is not None:
         made.append(ClassifyStage(policy.classify.build(backends.score), ask, guard, now))
     if policy.shadow is not None:
-        copy = _copy(policy, policy.shadow, transport, clock)
+        copy = _copy(policy, policy.shadow, transport, within, clock)
         made.append(ShadowStage(policy.shadow, copy, guard, now, rng, backends.compare))
     return tuple(made)
 
@@ -99,10 +118,13 @@ def _tier_of(policy: RoutingPolicy) -> Callable[[Request], str | None]:
     return tier_of
 
 
-def _copy(policy: RoutingPolicy, shadow: ShadowPolicy, transport: Transport, clock: LoopClock) -> Ask:
-    """Sends to the deployment of the shadow alone, once."""
+def _copy(
+    policy: RoutingPolicy, shadow: ShadowPolicy, transport: Transport, within: Bounds, clock: LoopClock
+) -> Ask:
+    """Sends to the deployment of the shadow alone, once, within its limits and the spend cap."""
     target = next(each for each in transport.deployments if each.name == shadow.deployment)
-    once = Attempts(shadow.selector(target), policy.retry, None, None, 1, clock, transport)
+    health = combined((), _in_order(within, target.name, within.limits[target.name]))
+    once = Attempts(shadow.selector(target, health), policy.retry, None, None, 1, clock, transport)
     send = Calls(transport, clock).send
 
     def ask(request: Request, progress: Progress) -> Awaitable[Reply]:
@@ -115,14 +137,13 @@ def _health(
     policy: RoutingPolicy,
     transport: Transport,
     ranking: Ranking | None,
+    within: Bounds,
     lines: RateLimitResort | None,
 ) -> Mapping[str, Health | None]:
     deployments, rng = transport.deployments, transport.random
     members = Counter(deployment.tier for deployment in deployments)
     names = [deployment.name for deployment in deployments]
     detector = None if policy.outlier is None else policy.outlier.build(names, rng)
-    limits = policy.limits.build(deployments, rng)
-    spend = {} if policy.spend is None else policy.spend.build(deployments)
     made: dict[str, Health | None] = {}
     for deployment in deployments:
         name = deployment.name
@@ -131,17 +152,23 @@ def _health(
             verdicts.append(policy.breaker.build(rng, members[deployment.tier]))
         if detector is not None:
             verdicts.append(detector.health(name))
-        bounds: Sequence[Health] = limits[name]
+        limits = within.limits[name]
         if lines is not None:
-            bounds = lines.before(name, bounds)
-        if name in spend:
-            # What is taken of a limit is given back in full only by the last to be asked: money comes last.
-            bounds = (*bounds, spend[name])
+            limits = lines.before(name, limits)
+        limits = _in_order(within, name, limits)
         if ranking is not None:
-            gate = Gate(verdicts, bounds) if verdicts or bounds else None
+            gate = Gate(verdicts, limits) if verdicts or limits else None
             made[name] = Watched(gate, ranking, name)
         elif policy.when_all_open.overrides:
-            made[name] = Gate(verdicts, bounds) if verdicts or bounds else None
+            made[name] = Gate(verdicts, limits) if verdicts or limits else None
         else:
-            made[name] = combined(verdicts, bounds)
+            made[name] = combined(verdicts, limits)
     return made
+
+
+def _in_order(within: Bounds, name: str, limits: Sequence[Health]) -> Sequence[Health]:
+    """The limits of a deployment, then its part of the spend cap.
+
+    What is taken of a limit is given back in full only by the last to be asked: money comes last.
+    """
+    return (*limits, within.spend[name]) if name in within.spend else limits

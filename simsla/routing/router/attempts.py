@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar, overload
 
-from simsla.routing.errors import AttemptError
+from simsla.routing.errors import AttemptError, NoDeployment
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import (
     Exhausted,
@@ -83,7 +83,11 @@ class Attempts:
             progress = Progress(request, deadline, self._explains)
         deadline = progress.deadline
         left_s = deadline - now
-        candidates = self._selector.candidates(request, now)
+        try:
+            candidates = self._selector.candidates(request, now)
+        except NoDeployment as error:
+            explained(error, progress)
+            raise
         index = 0
         tries = 0  # at this candidate
         delay_s = 0.0  # before this attempt
@@ -91,14 +95,16 @@ class Attempts:
         refused = False  # the same, on this walk of the plan
         forced: object | None = None  # the ticket of a candidate that is called although its health refuses
         answered = False
+        paid = False  # whether the retry budget has paid for the attempt that comes next
         lease = None if self._budget is None else self._budget.open(now)
         try:
             while left_s >= SHORTEST_ATTEMPT_S:
                 if index == len(candidates):
-                    more = await self._once_more(progress, lease, refused, now)
+                    more = await self._once_more(progress, None if paid else lease, refused, now)
                     if more is None:
                         break
                     candidates, forced = more
+                    paid = True
                     index = tries = 0
                     delay_s = 0.0
                     refused = False
@@ -156,7 +162,8 @@ class Attempts:
                         index = 0
                         tries = 0
                         delay_s = 0.0
-                    if index < len(candidates) and not _paid(lease, error, now):
+                    paid = index < len(candidates)
+                    if paid and not _paid(lease, error, now):
                         progress.explain(now, "stopped", candidate.deployment.name, "retry budget spent")
                         untried = True
                         break
@@ -199,7 +206,7 @@ class Attempts:
     ) -> tuple[Sequence[Candidate], object | None] | None:
         """What may be tried after all, with the ticket of a candidate that is called although it refused.
 
-        None where nothing may be.
+        None where nothing may be. ``lease`` is what pays for it, None where that is done.
         """
         errors = progress.errors
         if self._resort is None or (errors and errors[-1].blames_request):
@@ -223,7 +230,7 @@ class Attempts:
             return (candidate,), resort.ticket
         if progress.deadline - now - resort.delay_s < SHORTEST_ATTEMPT_S:
             return None
-        progress.explain(now, "wait", "", resort.delay_s)
+        progress.waits(now, resort.delay_s)
         await asyncio.sleep(resort.delay_s)
         return self._selector.candidates(progress.request, self._clock.now()), None
 

@@ -13,6 +13,7 @@ from simsla.routing.caching.question import question_of
 from simsla.routing.caching.semantic import CachePolicy
 from simsla.routing.caching.shelf import Shelf
 from simsla.routing.progress import Progress
+from simsla.routing.protocols import NOTHING_SPENT
 from simsla.routing.router.guard import Background, Guard
 from simsla.routing.types import TIERS, Reply, Request
 
@@ -46,6 +47,7 @@ class CacheStage:
     """
 
     part = "cache"
+    spent_usd = NOTHING_SPENT
 
     def __init__(
         self,
@@ -74,10 +76,10 @@ class CacheStage:
         if request.purpose != "answer":
             return request
         now = self._clock()
-        limit_s = self._policy.timeout_s
-        if limit_s is not None:
-            limit_s = max(0.0, min(limit_s, progress.deadline - now))
-        found = await self._guard.run(_PART, self._find(request, progress, now), None, limit_s)
+        limit_s = progress.deadline - now
+        if self._policy.timeout_s is not None:
+            limit_s = min(limit_s, self._policy.timeout_s)
+        found = await self._guard.run(_PART, self._find(request, progress, now), None, max(0.0, limit_s))
         reply = None if found is None else self._guard.call(_PART, self._hit, request, progress, found, now)
         if reply is None:
             self.counts["miss"] += 1

@@ -8,6 +8,7 @@ from typing import Final
 
 from simsla.routing.classification.classifier import Classifier, Verdict
 from simsla.routing.progress import Progress
+from simsla.routing.protocols import NOTHING_SPENT
 from simsla.routing.router.guard import Guard
 from simsla.routing.router.subordinate import Ask, Subordinate
 from simsla.routing.types import Reply, Request
@@ -23,6 +24,7 @@ class ClassifyStage:
     """
 
     part = "classify"
+    spent_usd = NOTHING_SPENT
 
     def __init__(self, classifier: Classifier, call: Ask, guard: Guard, clock: Callable[[], float]) -> None:
         self._classifier = classifier

@@ -20,7 +20,8 @@ _logger = logging.getLogger("simsla.routing")
 class Guard:
     """Runs the optional parts of a Router, such as its cache, so that none of them can fail a request.
 
-    Every `Exception` is swallowed; a cancellation is the caller's and passes.
+    Every `Exception` is swallowed. A cancellation of the task is the caller's and passes; one that a part
+    came upon by itself, such as that of a connection which it waited for, is a failure like any other.
     """
 
     __slots__ = ("swallowed",)
@@ -38,6 +39,12 @@ class Guard:
                 return await awaitable
             async with asyncio.timeout(limit_s):
                 return await awaitable
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self.swallow(part, error)
+            return default
         except Exception as error:
             self.swallow(part, error)
             return default
@@ -50,7 +57,7 @@ class Guard:
             self.swallow(part, error)
             return default
 
-    def swallow(self, part: str, error: Exception) -> None:
+    def swallow(self, part: str, error: BaseException) -> None:
         """Count a failure of ``part``; the first one is a warning.
 
         The log names the type of the error only: its text may hold a key or a prompt.

@@ -128,6 +128,7 @@ class Race(Generic[R]):
                     self.progress.failed(failed_s, self.primary.deployment.name, error)
             elif self.superseded and isinstance(error, asyncio.CancelledError):
                 self._took(None)
+                self._lost(self.primary, self.begun_s)
                 won = self.success is not None
             if self.superseded or isinstance(error, AttemptError):
                 self._take_back()
@@ -143,7 +144,18 @@ class Race(Generic[R]):
         if self.superseded and self.task.uncancel() > self.cancellations:
             raise asyncio.CancelledError
         if self.mistake is not None:
-            raise self.mistake
+            mistake, self.mistake = self.mistake, None
+            try:
+                raise mistake
+            finally:
+                # Whatever holds the error ties it to its own traceback.
+                del mistake
+
+    def _lost(self, candidate: Candidate, begun_s: float) -> None:
+        """Say that another call was faster."""
+        progress, name = self.progress, candidate.deployment.name
+        progress.explain(begun_s, "attempt", name)
+        progress.explain(self.hedged.clock.now(), "lost", name)
 
     def _took(self, result: R | None) -> None:
         """Say how long the primary took; without a result, at least so long."""
@@ -198,8 +210,12 @@ class Race(Generic[R]):
             result = await hedged.call(progress, candidate, ticket, timeouts)
         except AttemptError as error:
             progress.errors = [*progress.errors, error]
+            progress.explain(now, "attempt", name)
             progress.explain(hedged.clock.now(), "failed", name, error.kind)
             return None
+        except asyncio.CancelledError:
+            self._lost(candidate, now)
+            raise
         return Success(candidate, now, result)
 
     # The end
@@ -262,6 +278,7 @@ class Race(Generic[R]):
 
     async def _interrupts_discarding(self, success: Success[R]) -> bool:
         """Discard it; whether the task was cancelled meanwhile."""
+        self._lost(success.candidate, success.begun_s)
         try:
             await self.hedged.discard(self.progress, success.candidate, success.result)
         except asyncio.CancelledError:

@@ -47,7 +47,8 @@ class Router:
         self._deadline_s = policy.deadline_s
         self._explains = policy.explain
         lines = assembly.rate_limit_lines(policy, self._clock)
-        selector = assembly.selector(policy, transport, lines)
+        bounds = assembly.bounds(policy, transport)
+        selector = assembly.selector(policy, transport, bounds, lines)
         self._attempts = Attempts(
             selector,
             assembly.retry_rule(policy),
@@ -75,6 +76,7 @@ class Router:
         self._stages = assembly.stages(
             policy,
             transport,
+            bounds,
             backends,
             self._guard,
             self._clock,
@@ -121,6 +123,13 @@ class Router:
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """What the optional parts around the attempts have counted, by the name of the part."""
         return {stage.part: stage.counts for stage in self._stages}
+
+    @property
+    def spent_usd(self) -> Mapping[str, float]:
+        """USD spent besides the requests themselves, by what for: "human_review", "automated_check",
+        "shadow".
+        """
+        return {name: usd for stage in self._stages for name, usd in stage.spent_usd.items()}
 
     @property
     def swallowed(self) -> Mapping[str, int]:

@@ -118,7 +118,7 @@ class ShadowStage:
         self._compare = compare
         self._background = Background(guard, policy.max_in_flight)
         self.counts: Counter[str] = Counter()
-        self.spent_usd = 0.0
+        self.spent_usd = {"shadow": 0.0}
 
     async def enter(self, request: Request, progress: Progress) -> Request:
         """The request as it is."""
@@ -136,7 +136,7 @@ class ShadowStage:
         copy = self._policy.copy(request, self._clock() + limit_s)
         call = Subordinate(copy, self._clock() + limit_s, progress)
         answer = await self._guard.run(_SHADOW, call.reply(self._call), None, limit_s)
-        self.spent_usd += call.spent_usd
+        self.spent_usd["shadow"] += call.spent_usd
         if answer is not None:
             self.counts["answered"] += 1
             if self._compare is not None:

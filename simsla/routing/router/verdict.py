@@ -23,6 +23,6 @@ def verdict(progress: Progress, left_s: float, untried: bool) -> RoutingError:
         return AllAttemptsFailed(errors)
     reason = "no deployment serves its tier and region"
     if untried:
-        reasons = progress.refusals
+        reasons = dict.fromkeys(why for _, why in progress.refusals or ())
         reason = f"no deployment may be called now: {', '.join(reasons)}" if reasons else reason
     return NoDeployment(f"{progress.request!r}: {reason}")

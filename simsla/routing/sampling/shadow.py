@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from simsla.routing.config import Section, setting
 from simsla.routing.errors import AttemptError
+from simsla.routing.protocols import Health
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.types import Deployment, Request, Timeouts
 
@@ -16,9 +17,10 @@ from simsla.routing.types import Deployment, Request, Timeouts
 class ShadowPolicy(Section):
     """A share of the answered requests is also sent to ``deployment``, once, in the background.
 
-    To see a deployment under real requests before it serves any, as with LiteLLM's ``silent_model``. It is
-    billed, and its failures are only counted. Requests without an answer are not copied: there would be
-    nothing to compare, and an outage would come with twice the load.
+    To see a deployment under real requests before it serves any, as with LiteLLM's ``silent_model``. Copies
+    are billed, so limits and the spend cap hold for them too; their failures are only counted. Requests
+    without an answer are not copied: there would be nothing to compare, and an outage would come with twice
+    the load.
     """
 
     deployment: str = setting()
@@ -42,15 +44,17 @@ class ShadowPolicy(Section):
         """The copy of a request."""
         return request.derive(purpose="shadow", stream=False, deadline=deadline)
 
-    def selector(self, deployment: Deployment) -> OneDeployment:
-        """The plan of every copy, for attempts of their own: no health, no other candidate."""
+    def selector(self, deployment: Deployment, health: Health | None = None) -> OneDeployment:
+        """The plan of every copy, for attempts of their own: no other candidate. ``health`` are the limits
+        of the deployment; its breaker hears nothing of copies.
+        """
         return OneDeployment(
             Candidate(
                 deployment,
                 asked=deployment.tier,
                 chain=deployment.tier,
                 timeouts=Timeouts(total_s=self.timeout_s),
-                health=None,
+                health=health,
             )
         )
 

@@ -144,11 +144,11 @@ class ShiftingWeights(Stateless):
 
     def answered(self, name: str, now: float, took_s: float, reply: Reply) -> None:
         """A sample."""
-        self._windows.setdefault(name, deque()).append((now, took_s))
+        self._add(name, now, took_s)
 
     def failed(self, name: str, now: float, took_s: float, error: AttemptError) -> None:
         """A sample too: a timeout is the slowest of all."""
-        self._windows.setdefault(name, deque()).append((now, took_s))
+        self._add(name, now, took_s)
 
     def order(self, request: Request, group: tuple[Candidate, ...], now: float) -> list[Candidate]:
         """Drawn one after the other by the weights of now."""
@@ -157,6 +157,16 @@ class ShiftingWeights(Stateless):
             group,
             key=lambda each: drawing_key(self._random(), self.weights.get(each.deployment.name, 1.0)),
         )
+
+    def _add(self, name: str, now: float, took_s: float) -> None:
+        window = self._windows.setdefault(name, deque())
+        window.append((now, took_s))
+        # Not left to the reviews: a deployment that is alone in its tier is never ordered.
+        self._forget(window, now)
+
+    def _forget(self, window: deque[tuple[float, float]], now: float) -> None:
+        while window and window[0][0] <= now - self._policy.window_s:
+            window.popleft()
 
     def _review(self, now: float) -> None:
         """One step for each deployment and whole interval since the last review."""
@@ -167,8 +177,7 @@ class ShiftingWeights(Stateless):
             return
         self._reviewed += steps * self._policy.interval_s
         for name, window in self._windows.items():
-            while window and window[0][0] <= now - self._policy.window_s:
-                window.popleft()
+            self._forget(window, now)
             weight = self.weights.get(name, 1.0) + self._change(window, steps)
             self.weights[name] = min(1.0, max(self._policy.floor, weight))
 
