@@ -5,6 +5,7 @@ from simsla.routing.caching.backend import CacheBackend, CacheEntry
 from simsla.routing.caching.embedding import HashedWords
 from simsla.routing.caching.index import MemoryIndex
 from simsla.routing.caching.semantic import CachePolicy
+from simsla.routing.chaos.policy import ChaosPolicy
 from simsla.routing.classification.model import CallClassifier, RouteLLMThreshold
 from simsla.routing.classification.rules import Rules
 from simsla.routing.errors import (
@@ -44,7 +45,7 @@ from simsla.routing.limits.cubic import AWSRate
 from simsla.routing.limits.envoy import EnvoyGradient
 from simsla.routing.limits.netflix import AimdLimit, Gradient2Limit
 from simsla.routing.limits.policy import AccountQuota, LimitsPolicy, Quota
-from simsla.routing.limits.spend import SpendPolicy
+from simsla.routing.limits.spend import AccountCap, SpendPolicy
 from simsla.routing.limits.throttle import EnvoyThrottle, SreThrottle
 from simsla.routing.policy import AttemptTimeouts, RegionPolicy, RoutingPolicy
 from simsla.routing.production.openai_transport import OpenAITransport
@@ -93,6 +94,7 @@ __all__ = [
     "AWSBackoff",
     "AWSBudget",
     "AWSRate",
+    "AccountCap",
     "AccountQuota",
     "AdaptiveWeights",
     "AimdLimit",
@@ -109,6 +111,7 @@ __all__ = [
     "CacheEntry",
     "CachePolicy",
     "CallClassifier",
+    "ChaosPolicy",
     "Chunk",
     "CircuitBreaker",
     "ComplexityCuts",

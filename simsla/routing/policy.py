@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 from simsla.routing.admission.policy import QueuePolicy
 from simsla.routing.caching.semantic import CachePolicy
+from simsla.routing.chaos.policy import ChaosPolicy
 from simsla.routing.classification.model import Classification
 from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import ConfigError, nearest
@@ -172,6 +173,8 @@ class RoutingPolicy(Section):
     """Which answers are reviewed and checked; None: none."""
     shadow: ShadowPolicy | None = field(default=None)
     """Which requests are also sent to a deployment whose answers nobody gets; None: none."""
+    chaos: ChaosPolicy | None = field(default=None)
+    """Failures and delays to inject, for drills; None: none."""
     explain: bool = setting(True)
     """Whether replies and errors carry the list of the decisions behind them."""
 
@@ -224,6 +227,8 @@ class RoutingPolicy(Section):
             ("fallbacks", self.fallbacks),
             ("retry", self.retry),
             ("limits", self.limits),
+            ("spend", self.spend),
+            ("chaos", self.chaos),
             ("shadow", self.shadow),
         ):
             for where, name in () if part is None else part.named():

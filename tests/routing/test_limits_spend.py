@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from routing.fakes import copied, deployment
+from routing.fakes import ScriptedTransport, copied, deployment, play, policy
 
 from simsla.routing import (
     AttemptTimeout,
@@ -19,6 +20,7 @@ from simsla.routing import (
     RateLimited,
     Reply,
     Request,
+    Router,
     RoutingPolicy,
     ServerError,
     StreamInterrupted,
@@ -310,3 +312,27 @@ def test_a_cap_round_trips():
     policy = RoutingPolicy.from_dict({"spend": {"per_request_usd": 0.05, "per_day_usd": 50}})
     assert RoutingPolicy.from_dict(policy.to_dict()) == copied(policy) == policy
     assert RoutingPolicy().spend is None
+
+
+def test_a_deployment_whose_account_is_used_up_is_passed_over():
+    """A budget per provider: the others go on, and the cap holds for its deployments together."""
+    priced = [deployment(name, usd_per_mtok_in=0.0, usd_per_mtok_out=1000.0) for name in "abc"]
+    transport = ScriptedTransport(priced)  # 10 tokens an answer: a cent
+    spend = {"accounts": {"dear": {"deployments": ["a", "b"], "per_day_usd": 0.055}}}
+    router = Router(policy(spend=spend, selection={"kind": "round_robin"}), transport)
+
+    async def main():
+        for number in range(30):
+            await router.handle(Request(number, max_tokens=10))
+
+    play(main())
+    called = Counter(transport.called)
+    assert called["a"] + called["b"] == 5
+    assert called["c"] == 25
+
+
+@pytest.mark.parametrize("deployments", [[], ["a", "a"], ["z"]])
+def test_accounts_with_impossible_deployments_are_refused(deployments):
+    spend = {"accounts": {"x": {"deployments": deployments, "per_day_usd": 1}}}
+    with pytest.raises(ConfigError, match=r"spend\.accounts\.x\.deployments"):
+        Router(policy(spend=spend), ScriptedTransport([deployment("a")]))

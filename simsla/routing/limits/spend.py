@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from simsla.routing.config import Section, setting
+from simsla.routing.config import FrozenMapping, Section, setting
 from simsla.routing.errors import AttemptError, ConfigError
 from simsla.routing.limits.tickets import Ticket, costs_nothing
 from simsla.routing.limits.windows import SlidingSum
@@ -26,6 +26,24 @@ PER_DAY: Final = "spend cap per day"
 
 
 @dataclass(frozen=True)
+class AccountCap(Section):
+    """What several deployments may cost together, because they share a provider, a key or a cost centre."""
+
+    deployments: tuple[str, ...] = setting()
+    """The deployments of the account. One may belong to several accounts."""
+    per_day_usd: float = setting(above=0.0)
+    """USD in any 24 hours, in steps of an hour."""
+
+    def verify(self) -> None:
+        """It names deployments, each once."""
+        if not self.deployments:
+            raise ConfigError("deployments", [], "at least one deployment")
+        for index, name in enumerate(self.deployments):
+            if name in self.deployments[:index]:
+                raise ConfigError(f"deployments.{index}", name, "each deployment once")
+
+
+@dataclass(frozen=True)
 class SpendPolicy(Section):
     """No attempt begins unless its worst case fits what is left of both caps.
 
@@ -41,6 +59,9 @@ class SpendPolicy(Section):
     per_day_usd: float | None = setting(None, above=0.0)
     """USD in any 24 hours, in steps of an hour, so that it holds for the days of every time zone; None: no
     cap."""
+    accounts: Mapping[str, AccountCap] = setting(FrozenMapping())
+    """Account -> the cap of its deployments, as LiteLLM's budgets of providers and tags. A deployment whose
+    account is used up is passed over; others go on."""
     assumed_output_tokens: int = setting(4096, minimum=1)
     """The most output tokens of a request without ``max_tokens``, and the ``max_tokens`` that its attempts at
     priced deployments then get: without one no worst case exists."""
@@ -50,8 +71,9 @@ class SpendPolicy(Section):
 
     def verify(self) -> None:
         """There is a cap, and the numbers are in order."""
-        if self.per_request_usd is None and self.per_day_usd is None:
-            raise ConfigError("per_request_usd", None, "a number here or in per_day_usd: a spend cap has one")
+        if self.per_request_usd is None and self.per_day_usd is None and not self.accounts:
+            expected = "a number here or in per_day_usd, or accounts: a spend cap has one"
+            raise ConfigError("per_request_usd", None, expected)
         if self.per_request_usd is not None and self.per_request_usd > (self.per_day_usd or math.inf):
             expected = f"at most per_day_usd ({self.per_day_usd:g})"
             raise ConfigError("per_request_usd", self.per_request_usd, expected)
@@ -59,10 +81,20 @@ class SpendPolicy(Section):
             expected = f"at most assumed_output_tokens ({self.assumed_output_tokens})"
             raise ConfigError("min_output_tokens", self.min_output_tokens, expected)
 
+    def named(self) -> Iterable[tuple[str, str]]:
+        """Path within the section and name of each deployment that it names."""
+        for account, cap in self.accounts.items():
+            for index, name in enumerate(cap.deployments):
+                yield f"accounts.{account}.deployments.{index}", name
+
     def build(self, deployments: Sequence[Deployment]) -> dict[str, SpendCap]:
-        """Deployment -> its part of one ledger. It must be asked last: it takes money from what is left."""
-        ledger = Ledger(self)
-        return {each.name: SpendCap(self, ledger, each) for each in deployments}
+        """Deployment -> its part of the ledgers. It must be asked last: it takes money from what is left."""
+        ledger = Ledger(self.per_day_usd)
+        accounts = [(cap.deployments, Ledger(cap.per_day_usd)) for cap in self.accounts.values()]
+        return {
+            each.name: SpendCap(self, (ledger, *(own for names, own in accounts if each.name in names)), each)
+            for each in deployments
+        }
 
 
 class Ledger:
@@ -70,8 +102,9 @@ class Ledger:
 
     __slots__ = ("_cap_usd", "_reserved_usd", "_spent_usd")
 
-    def __init__(self, policy: SpendPolicy) -> None:
-        self._cap_usd = policy.per_day_usd
+    def __init__(self, cap_usd: float | None) -> None:
+        """None: nothing is capped, and nothing is remembered."""
+        self._cap_usd = cap_usd
         self._spent_usd = SlidingSum(_HOUR_S, _HOURS)
         self._reserved_usd = 0.0
 
@@ -102,11 +135,11 @@ class Ledger:
 class SpendCap:
     """The cap as one deployment with its prices sees it."""
 
-    __slots__ = ("_ledger", "_policy", "_priced", "_usd_in", "_usd_out", "refusal")
+    __slots__ = ("_ledgers", "_policy", "_priced", "_usd_in", "_usd_out", "refusal")
 
-    def __init__(self, policy: SpendPolicy, ledger: Ledger, deployment: Deployment) -> None:
+    def __init__(self, policy: SpendPolicy, ledgers: tuple[Ledger, ...], deployment: Deployment) -> None:
         self._policy = policy
-        self._ledger = ledger
+        self._ledgers = ledgers
         self._usd_in = deployment.usd_per_mtok_in * 1e-6
         self._usd_out = deployment.usd_per_mtok_out * 1e-6
         self._priced = self._usd_in > 0.0 or self._usd_out > 0.0
@@ -119,7 +152,7 @@ class SpendCap:
         policy = self._policy
         wanted = policy.assumed_output_tokens if request.max_tokens is None else request.max_tokens
         payer = progress.account or progress
-        left_usd, refusal = self._ledger.left_usd(now), PER_DAY
+        left_usd, refusal = min(ledger.left_usd(now) for ledger in self._ledgers), PER_DAY
         if policy.per_request_usd is not None:
             left_of_request_usd = policy.per_request_usd - payer.committed_usd
             if left_of_request_usd < left_usd:
@@ -138,7 +171,8 @@ class SpendCap:
         if self._usd_out > 0.0 and tokens_out != request.max_tokens:
             progress.max_tokens = tokens_out
         payer.committed_usd += worst_usd
-        self._ledger.reserve(worst_usd)
+        for ledger in self._ledgers:
+            ledger.reserve(worst_usd)
         return Ticket(progress, progress.attempts, worst_usd)
 
     def succeeded(self, ticket: object, now: float, reply: Reply) -> None:
@@ -155,7 +189,9 @@ class SpendCap:
 
     def available_at(self, now: float) -> float:
         """When the day's cap pays for a token; a request's own cap is another matter."""
-        return self._ledger.left_at(self._usd_out or self._usd_in, now) if self._priced else now
+        if not self._priced:
+            return now
+        return max(ledger.left_at(self._usd_out or self._usd_in, now) for ledger in self._ledgers)
 
     def _end(self, ticket: object, error: AttemptError | None, now: float) -> None:
         assert isinstance(ticket, Ticket)
@@ -165,4 +201,5 @@ class SpendCap:
         assert isinstance(ticket, Ticket)
         payer = ticket.progress.account or ticket.progress
         payer.committed_usd += spent_usd - ticket.amount
-        self._ledger.settle(ticket.amount, spent_usd, now)
+        for ledger in self._ledgers:
+            ledger.settle(ticket.amount, spent_usd, now)

@@ -16,6 +16,7 @@ from simsla.routing.router import assembly
 from simsla.routing.router.attempts import Attempts
 from simsla.routing.router.backends import Backends
 from simsla.routing.router.calls import Call, Calls
+from simsla.routing.router.chaos import ChaosTransport
 from simsla.routing.router.clock import LoopClock
 from simsla.routing.router.delivery import Delivery
 from simsla.routing.router.guard import Guard
@@ -43,6 +44,8 @@ class Router:
 
     def __init__(self, policy: RoutingPolicy, transport: Transport, backends: Backends = NO_BACKENDS) -> None:
         policy.check(transport.deployments)
+        if policy.chaos is not None:
+            transport = ChaosTransport(policy.chaos, transport)
         self._clock = LoopClock()
         self._deadline_s = policy.deadline_s
         self._explains = policy.explain

@@ -1,0 +1,1 @@
+"""Faults on purpose: a drill of the policy against the real providers."""
