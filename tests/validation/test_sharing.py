@@ -37,15 +37,6 @@ def test_mgc_ps(service):
     contains(result.metrics["latency_mean_s"], 1 + MEAN_WAIT_MM8, within=0.08)
 
 
-@pytest.mark.slow
-@SERVICES
-@pytest.mark.parametrize(("servers", "mean"), [(ONE, 5.0), (EIGHT, 1 + MEAN_WAIT_MM8)], ids=["1", "8"])
-def test_sharing_long(service, servers, mean):
-    """The same within 5 %."""
-    spec = sharing_scenario(servers, 0.8 * servers["servers"], service, customers=40_000)
-    contains(run(spec, replications=20, seed=36).metrics["latency_mean_s"], mean, within=0.05)
-
-
 def test_sharing_is_fair():
     """E(sojourn | service x) = x / (1 - rho): four times the work, four times the stay; within 15 %."""
     rate = 0.5  # of 1.25 s on average
