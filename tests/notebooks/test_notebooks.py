@@ -37,6 +37,7 @@ def test_outputs_are_committed_and_clean(path):
             assert output.get("name") != "stderr"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, monkeypatch, tmp_path):
     root = path.parents[1]

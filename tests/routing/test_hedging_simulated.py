@@ -45,6 +45,7 @@ def test_without_hedges_the_quantiles_are_those_of_the_exponential():
     agrees(result.latency(0.999), 6.9078, within=0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hedge",
     [

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import traceback
 
-import httpx
 import pytest
 from testing.test_fault_server import serve
 
@@ -576,7 +575,7 @@ def test_a_client_of_the_older_http_library_does_as_well():
     assert len(cases) > 20
 
     def make(deployments):
-        return OpenAITransport(deployments, http_client=httpx.AsyncClient)
+        return OpenAITransport(deployments, http_client=HTTP.AsyncClient)
 
     check_transport(make, cases)
 

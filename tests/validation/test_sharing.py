@@ -19,6 +19,7 @@ MEAN_WAIT_MM8 = 0.286028
 """Of M/M/8 at rho .8 (validation.md)."""
 
 
+@pytest.mark.slow
 @SERVICES
 def test_mg1_ps(service):
     """Mean sojourn ES / (1 - rho) = 5 at rho .8 within 25 %, whatever the distribution of the service."""
@@ -26,6 +27,7 @@ def test_mg1_ps(service):
     contains(run(spec, replications=20, seed=37).metrics["latency_mean_s"], 5.0, within=0.25)
 
 
+@pytest.mark.slow
 @SERVICES
 def test_mgc_ps(service):
     """With the rate min(n, c) sharing has the law of M/M/c: mean sojourn 1.286 at rho .8, within 8 %.
