@@ -28,6 +28,7 @@ class AtClock(float):
         moment.text = text
         return moment
 
+    # A float has one argument; a moment is copied and pickled with its text as well.
     def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]
         return float(self), self.text
 

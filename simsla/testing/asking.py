@@ -43,6 +43,7 @@ def ensure(holds: bool, message: str) -> None:
 
 def question(**changes: object) -> Request:
     """A request."""
+    # What a test changes has the types of the arguments it names; a mapping cannot say so.
     return Request("conformance", **({"prompt_tokens": PROMPT_TOKENS} | changes))  # type: ignore[arg-type]
 
 

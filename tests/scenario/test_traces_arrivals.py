@@ -76,7 +76,7 @@ def test_everything_is_read_and_written(tmp_path):
 
 
 def test_the_schema_accepts_what_is_read(tmp_path):
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     path = tmp_path / "everything.yaml"
     path.write_text(EVERYTHING)
     jsonschema.validate(Scenario.load(path).to_dict(), Scenario.json_schema())

@@ -49,6 +49,7 @@ class Guard:
             self.swallow(part, error)
             return default
 
+    # The types cannot say that D is None where no default is given.
     def call(self, part: str, function: Callable[..., T], *args: Any, default: D = None) -> T | D:  # type: ignore[assignment]
         """What ``function(*args)`` gives, or ``default`` where it fails."""
         try:

@@ -44,6 +44,7 @@ class Handover(Generic[T, R]):
 
     async def aclose(self) -> None:
         """Cancel the coroutine where it stands and wait for its end; nothing where it has ended."""
+        # A Coroutine of the types has no frame; that of an `async def` does.
         if self._work.cr_frame is None:  # type: ignore[attr-defined]
             return
         leaving = asyncio.CancelledError()

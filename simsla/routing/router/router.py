@@ -86,7 +86,7 @@ class Router:
             lambda request, progress: self._attempts.run(progress, send),
         )
         if not (self._stages or policy.hedge or policy.streaming):
-            # Nothing stands around the attempts.
+            # Nothing stands around the attempts: the method of this one Router is their loop itself.
             self.handle = self._attempts.answer  # type: ignore[method-assign]
 
     @classmethod

@@ -192,6 +192,7 @@ class Pool:
     def _at(self, when_s: float, callback: object, *args: object) -> None:
         """A timer, unless it is for after the run's end."""
         if when_s < self._end_s:
+            # Callback and arguments belong together; a bare Callable and a tuple cannot say so.
             self._loop.call_at(when_s, callback, *args, context=self._context)  # type: ignore[arg-type]
 
     def _write(self, now: float) -> None:
