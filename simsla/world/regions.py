@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simsla.world.transport import QUEUED, SimTransport
+from simsla.world.attempt import QUEUED
+from simsla.world.transport import SimTransport
 
 if TYPE_CHECKING:
     from simsla.routing import Deployment
-    from simsla.world.transport import _Attempt
+    from simsla.world.attempt import Attempt
 
 __all__ = ["NetworkTransport"]
 
@@ -23,6 +24,8 @@ class NetworkTransport(SimTransport):
 
     A request without a region, and a deployment without one, are next to everything.
     """
+
+    _at_once = False
 
     def __init__(self, *world: Any, rtt_s: Mapping[str, Mapping[str, float]], **more: Any) -> None:
         """`rtt_s` are the round trips by the region of the client and that of the deployment."""
@@ -34,16 +37,16 @@ class NetworkTransport(SimTransport):
             if deployment.region is not None and targets.get(deployment.region)
         }
 
-    def _admit(self, attempt: _Attempt, deployment: Deployment) -> None:
+    def _admit(self, attempt: Attempt, deployment: Deployment) -> None:
         super()._admit(attempt, deployment)
         if attempt.outcome != QUEUED:
             self._travel(attempt)
 
-    async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
+    async def _wait(self, attempt: Attempt, limit_s: float | None) -> None:
         await super()._wait(attempt, limit_s)
         self._travel(attempt)
 
-    def _travel(self, attempt: _Attempt) -> None:
+    def _travel(self, attempt: Attempt) -> None:
         rtt_s = self._rtt_s.get((attempt.request.region or "", attempt.server.name))
         if rtt_s is not None:
             attempt.total_s += rtt_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from simsla.routing.errors import AttemptError, AttemptTimeout, StreamInterrupted
@@ -121,6 +121,15 @@ class LiveStream:
         """The next chunk; the one with a ``finish_reason`` is the last. Raises `AttemptError`."""
         return self._held.popleft() if self._held else await self._next()
 
+    async def rest(self) -> Chunk:
+        """As `read`, for who does not look at when each chunk comes: as much of the answer as there is to be
+        had at once, where the transport can tell (`Transport.stream`).
+        """
+        rest = getattr(self._chunks, "rest", None)
+        if rest is None or self._held or self._probe is not None:
+            return await self.read()
+        return await self._next(rest)
+
     async def aclose(self) -> None:
         """End the attempt at once; nothing where it has ended."""
         if not self._ended:
@@ -130,13 +139,13 @@ class LiveStream:
                 self.candidate.health.released(self._ticket, self.ended_s)
         await self._leave()
 
-    async def _next(self) -> Chunk:
+    async def _next(self, step: Callable[[], Awaitable[Chunk]] | None = None) -> Chunk:
         probe = self._probe
         asked_s = 0.0 if probe is None else self._clock.now()
         try:
             if self._slow:
                 raise AttemptTimeout("slower than its throughput guard allows", phase="idle")
-            chunk = await anext(self._chunks)
+            chunk = await (anext(self._chunks) if step is None else step())
             if not self._texts:
                 self._first_s = self._clock.now()
             self._texts.append(chunk.text)
