@@ -16,7 +16,7 @@ Vector = Mapping[int, float]
 
 DIMENSIONS: Final = 1 << 20
 """Features are hashed into so many: two texts of a hundred features each have one in common by accident in
-one of a hundred pairs, and few of the pairs of words in a full cache share a list of the index by accident."""
+one of a hundred cases, and few pairs of words in a full cache share a list of the index by accident."""
 
 LONGEST: Final = 16_384
 """Characters; a longer text has no vector, because making one would hold up the event loop."""
