@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from simsla.routing import Chunk, Deployment, Request, Timeouts
 from simsla.world import shares
@@ -73,19 +73,17 @@ class AnswerStream:
     def __aiter__(self) -> AnswerStream:
         return self
 
-    async def __anext__(self) -> Chunk:
-        if self._attempt.outcome == CLOSED:
-            raise StopAsyncIteration
-        return await self._next(_TOKENS_PER_CHUNK)
+    def __anext__(self) -> Coroutine[Any, Any, Chunk]:
+        return self._next(_TOKENS_PER_CHUNK)
 
-    async def rest(self) -> Chunk:
+    def rest(self) -> Coroutine[Any, Any, Chunk]:
         """All that still comes, as one piece when the last of it is there; see `simsla.routing.Transport`."""
-        if self._attempt.outcome == CLOSED:
-            raise StopAsyncIteration
-        return await self._next(math.inf)
+        return self._next(math.inf)
 
     async def _next(self, most: float) -> Chunk:
         transport, attempt, timeouts = self._transport, self._attempt, self._timeouts
+        if attempt.outcome == CLOSED:
+            raise StopAsyncIteration
         if not self._begun:
             self._begun = True
             if attempt.outcome == QUEUED:

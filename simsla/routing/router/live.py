@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Self
 
 from simsla.routing.errors import AttemptError, AttemptTimeout, StreamInterrupted
 from simsla.routing.progress import Progress
@@ -95,10 +96,10 @@ class LiveStream:
             reason,
         )
 
-    async def start(
+    async def started(
         self, stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[Chunk]]], holds_back: bool
-    ) -> None:
-        """Wait for the first chunk, or, where chunks are held back, for the probe to pass.
+    ) -> Self:
+        """Itself, with the first chunk in hand, or, where chunks are held back, once the probe has passed.
 
         ``stream`` calls `Transport.stream`.
         """
@@ -116,6 +117,7 @@ class LiveStream:
         if holds_back:
             while not (self._ended or self._probe is None or self._probe.passed):
                 self._held.append(await self._next())
+        return self
 
     async def read(self) -> Chunk:
         """The next chunk; the one with a ``finish_reason`` is the last. Raises `AttemptError`."""
@@ -125,10 +127,9 @@ class LiveStream:
         """As `read`, for who does not look at when each chunk comes: as much of the answer as there is to be
         had at once, where the transport can tell (`Transport.stream`).
         """
-        rest = getattr(self._chunks, "rest", None)
-        if rest is None or self._held or self._probe is not None:
-            return await self.read()
-        return await self._next(rest)
+        if self._held:
+            return self._held.popleft()
+        return await self._next(getattr(self._chunks, "rest", None) if self._probe is None else None)
 
     async def aclose(self) -> None:
         """End the attempt at once; nothing where it has ended."""
