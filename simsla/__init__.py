@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simsla.scenario import Scenario, ScenarioError
     from simsla.simulation import PolicyError
     from simsla.studies import Study, sweep
+    from simsla.world.faults import timeline
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _HOMES = {
     "plot_timeline": "simsla.plots",
     "simulate": "simsla.run",
     "sweep": "simsla.studies",
+    "timeline": "simsla.world.faults",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "plot_timeline",
     "simulate",
     "sweep",
+    "timeline",
 ]
 
 _SUBPACKAGES = (

@@ -6,6 +6,7 @@ __all__ = [
     "ExactTiesWarning",
     "FewEpisodesWarning",
     "LongRepairWarning",
+    "NeverHappensWarning",
     "NoFailuresWarning",
     "SimslaWarning",
     "SingleReplicationWarning",
@@ -41,6 +42,10 @@ class UnstableQueueWarning(SimslaWarning):
 
 class LongRepairWarning(SimslaWarning):
     """Faults last longer than the measured time: their end, and what comes after it, is hardly seen."""
+
+
+class NeverHappensWarning(SimslaWarning):
+    """Something is planned for after the horizon, where no request meets it."""
 
 
 class ExactTiesWarning(SimslaWarning):

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from simsla.distributions import LogNormal, nearest
 from simsla.routing import Deployment
 from simsla.scenario.accounts import RateLimits
-from simsla.scenario.fields import Dist, Frozen, FrozenDict, Model, Name, refuse
+from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.latency import Latency
 from simsla.scenario.prices import Price, PriceOrReference
 from simsla.scenario.quality import Quality
-from simsla.scenario.quantities import Duration, Share, Whole
+from simsla.scenario.quantities import Duration, Share, TimeDist, Whole
 from simsla.scenario.service import Service
 
 __all__ = ["ERROR_KINDS", "Billing", "DeploymentSpec", "Latency", "Tier"]
@@ -97,7 +97,7 @@ class DeploymentSpec(RateLimits):
     latency: Latency
     errors: Errors = Field(default_factory=FrozenDict)
     """The share of attempts that fail by themselves, by kind (see ERROR_KINDS)."""
-    error_latency: Dist = LogNormal.of(mean=0.25, p99=1.0)
+    error_latency: TimeDist = LogNormal.of(mean=0.25, p99=1.0)
     """Seconds to an HTTP error or a refused connection."""
     retry_after_s: Duration | None = Field(default=None, alias="retry_after")
     """Sent with a 429 or 503."""

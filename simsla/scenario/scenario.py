@@ -67,7 +67,8 @@ def routing(value: object) -> RoutingPolicy | str:
     try:
         return RoutingPolicy.from_dict(value, path="")
     except ConfigError as error:
-        raise refuse(error.expected, error.value, error.suggestion, error.path) from None
+        at = location_of(error.path, value)
+        raise refuse(error.expected, error.value, error.suggestion, at) from None
 
 
 def factory_name(value: Mapping[str, Any]) -> str:
@@ -163,7 +164,7 @@ class Scenario(Model):
             try:
                 self.routing.check([spec.to_deployment() for spec in self.deployment_specs], path="routing")
             except ConfigError as error:
-                at = location_of(error.path)
+                at = location_of(error.path, {"routing": self.routing.to_dict()})
                 problems.append(Problem(at, error.expected, error.value, error.suggestion))
         return problems
 

@@ -113,7 +113,9 @@ def run_one(
         pool = None
         if scenario.gateway is not None:
             pool = Pool(scenario.gateway, loop, seed, replication, begin_s, drained_s)
-        transport = transport_of(scenario, pool, loop, deployments, servers, recorder, generator)
+        transport = transport_of(
+            scenario, pool, loop, deployments, servers, recorder, generator, seed, replication
+        )
 
         async def main() -> tuple[Harness, int]:
             handle = handle_of(factory, transport)

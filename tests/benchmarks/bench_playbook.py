@@ -1,9 +1,9 @@
 """The shipped playbooks with the built-in router, all logs included, beside plain SimPy.
 
-Run by hand: `python tests/benchmarks/bench_playbook.py`. The plain playbook has breakers, retries, timeouts and
-fail-over: the goal is 0.6 requests per plain SimPy customer, and at least 0.53. The two others have what costs
-most: first the limits of accounts, the queue on rate limits, the semantic cache, hedging and streaming; then the
-classifier, the checks, the pods of the gateway and the distances as well. Their goal is 0.3.
+Run by hand: `python tests/benchmarks/bench_playbook.py`. The plain playbook has breakers, retries, timeouts
+and fail-over: the goal is 0.6 requests per plain SimPy customer, and at least 0.53. The two others have what
+costs most: first the limits of accounts, the queue on rate limits, the semantic cache, hedging and streaming;
+then the classifier, the checks, the pods of the gateway and the distances as well. Their goal is 0.3.
 """
 
 from __future__ import annotations
