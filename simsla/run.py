@@ -6,7 +6,7 @@ import dataclasses
 import html
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +26,8 @@ from simsla.analysis.closed_forms import ClosedForm, SideBySide, side_by_side
 from simsla.scenario import Scenario
 from simsla.scenario.quality import scores
 from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
+from simsla.simulation.hashes import fixed_hashes, hash_seed
+from simsla.simulation.surroundings import FIDELITIES, Fidelity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,13 +45,33 @@ class Outcome(NamedTuple):
     summary: ReplicationSummary
     run: Replication | None
     failures: dict[str, Failures]
+    fidelity: Fidelity = "transport"
+    http_calls: int = 0
+    sdk_retries: int = 0
+    complaints: Mapping[str, int] = {}
+    hash_seed: int | None = None
 
 
 def replicate(
     scenario: Scenario, policy: Policy | str | None, seed: int, replication: int, keep_logs: bool
 ) -> Outcome:
-    """Run one replication and reduce it to what metrics need; called in worker processes."""
-    run = run_one(scenario, policy, seed, replication)
+    """Run one replication and reduce it to what metrics need; called in worker processes.
+
+    The errors of `run_one` leave with an `Outcome` as their `partial`.
+    """
+    try:
+        run = run_one(scenario, policy, seed, replication)
+    except Exception as error:
+        recorded = getattr(error, "partial", None)
+        if isinstance(recorded, Replication):
+            some = recorded.end_s > recorded.start_s
+            error.partial = reduced(scenario, recorded, keep_logs) if some else None  # type: ignore[attr-defined]
+        raise
+    return reduced(scenario, run, keep_logs)
+
+
+def reduced(scenario: Scenario, run: Replication, keep_logs: bool) -> Outcome:
+    """What metrics need of a replication, and the replication itself where logs are kept."""
     summary = summarise(
         run.log,
         start_s=run.start_s,
@@ -58,7 +80,16 @@ def replicate(
         quality=scores(scenario.deployment_specs, tuple(scenario.traffic)),
         pods_usd=0.0 if run.gateway is None else run.gateway.cost_usd(run.start_s, run.end_s),
     )
-    return Outcome(summary, run if keep_logs else None, dict(run.failures))
+    return Outcome(
+        summary,
+        run if keep_logs else None,
+        dict(run.failures),
+        run.fidelity,
+        run.http_calls,
+        run.sdk_retries,
+        run.complaints,
+        hash_seed(),
+    )
 
 
 def in_parallel(
@@ -72,19 +103,20 @@ def in_parallel(
     import joblib
     from tqdm import tqdm
 
-    outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(replicate)(*task) for task in tasks
-    )
-    bar = tqdm(
-        outcomes,
-        total=len(tasks),
-        desc=description,
-        unit="run",
-        file=sys.stderr,
-        disable=None if progress is None else not progress,
-        leave=False,
-    )
-    yield from bar
+    with fixed_hashes():
+        outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+            joblib.delayed(replicate)(*task) for task in tasks
+        )
+        bar = tqdm(
+            outcomes,
+            total=len(tasks),
+            desc=description,
+            unit="run",
+            file=sys.stderr,
+            disable=None if progress is None else not progress,
+            leave=False,
+        )
+        yield from bar
 
 
 def simulate(
@@ -107,7 +139,9 @@ def simulate(
 
     Issues typed warnings (`SimslaWarning`) where an assumption behind an interval does not hold.
 
-    Raises ScenarioError, PolicyError, or VirtualTimeError where virtual time cannot go on.
+    Raises ScenarioError, PolicyError, PolicyFactoryError for a policy whose factory fails, or
+    VirtualTimeError where virtual time cannot go on. The last two have the attribute `partial`: the Result of
+    what was recorded until then, its last replication a part of one; None where no time had passed.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -116,7 +150,15 @@ def simulate(
         raise ValueError(f"replications: expected a whole number of at least 1, got {replications!r}")
     resolve_policy(scenario.routing if policy is None else policy)
     tasks = [(scenario, policy, seed, replication, keep_logs) for replication in range(count)]
-    outcomes = list(in_parallel(tasks, n_jobs, progress, scenario.name))
+    outcomes: list[Outcome] = []
+    try:
+        outcomes.extend(in_parallel(tasks, n_jobs, progress, scenario.name))
+    except Exception as error:
+        if hasattr(error, "partial"):
+            if error.partial is not None:
+                outcomes.append(error.partial)
+            error.partial = Result(scenario, policy, seed, outcomes) if outcomes else None
+        raise
     result = Result(scenario, policy, seed, outcomes)
     for caveat in result.caveats:
         warnings.warn(caveat, stacklevel=2)
@@ -129,6 +171,12 @@ class Result:
     `scenario`, `policy` (its name), `seed` and `replications` say what was run; `runs` holds each
     `Replication` where logs were kept. `caveats` are the typed warnings that go with the numbers; `failures`
     counts what the policy raised.
+
+    `fidelity` says how close to production the code ran that decided (see `simsla.simulation.Fidelity`).
+    `http_calls` counts the attempts, warm-up included, that HTTP clients of the policy's own made, and
+    `complaints` such calls that reached no deployment, by what was wrong with them. `hash_seed` is the seed
+    of the hashes of texts where all ran (worker processes have 0), None where it was random: code that
+    iterates sets of texts may then do otherwise next time.
     """
 
     def __init__(
@@ -145,6 +193,15 @@ class Result:
             for name, failures in outcome.failures.items():
                 known = self.failures.get(name)
                 self.failures[name] = failures if known is None else known.plus(failures.times)
+        self.fidelity: Fidelity = max((o.fidelity for o in outcomes), key=FIDELITIES.index)
+        seeds = {outcome.hash_seed for outcome in outcomes}
+        self.hash_seed = seeds.pop() if len(seeds) == 1 else None
+        self.http_calls = sum(outcome.http_calls for outcome in outcomes)
+        self._sdk_retries = sum(outcome.sdk_retries for outcome in outcomes)
+        self.complaints: dict[str, int] = {}
+        for outcome in outcomes:
+            for what, times in outcome.complaints.items():
+                self.complaints[what] = self.complaints.get(what, 0) + times
         summaries = [outcome.summary for outcome in outcomes]
         self._metrics = Metrics(summaries, environment_law(scenario, seed))
 
@@ -209,6 +266,17 @@ class Result:
         return tuple(caveats(self._metrics, scenario=self.scenario))
 
     @property
+    def sdk_retries(self) -> float:
+        """The share of `http_calls` that an SDK made by itself, underneath the policy, after a failed one."""
+        return self._sdk_retries / self.http_calls if self.http_calls else 0.0
+
+    @property
+    def sdk_amplification(self) -> float:
+        """Attempts for each call that the policy itself made over HTTP: 1 where the SDK retried nothing."""
+        made = self.http_calls - self._sdk_retries
+        return self.http_calls / made if made else 1.0
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """Measured valid requests by outcome."""
         return self._metrics.outcomes
@@ -263,6 +331,11 @@ class Result:
             "replications": self.replications,
             "requests": int(sum(s.requests.requests.sum() for s in counts)),
             "attempts": int(sum(s.requests.attempts.sum() + s.unattributed for s in counts)),
+            "fidelity": self.fidelity,
+            "http_calls": self.http_calls,
+            "sdk_retries": self.sdk_retries,
+            "sdk_amplification": self.sdk_amplification,
+            "complaints": self.complaints,
             "metrics": {name: estimate.to_dict() for name, estimate in self.metrics.items()},
             "outcomes": self.outcomes,
             "by": {name: self._nested(name) for name in ("request_class", "deployment")},

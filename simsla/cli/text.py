@@ -52,7 +52,7 @@ Numbers = Mapping[str, Any]
 def report(result: Result, data: Mapping[str, Any]) -> str:
     """The whole result; `data` is `result.to_dict()`."""
     parts = [
-        headline(result, data),
+        headline(result, data) + fidelity(result),
         table(["", "value", "95 % interval"], [estimate_row(result, name) for name in headlines(result)]),
         outcomes(result),
         table(
@@ -87,6 +87,29 @@ def headline(result: Result, data: Mapping[str, Any]) -> str:
         f"{runs} to {format_duration(scenario.horizon_s)}{warmup}: "
         f"{data['requests']:,} requests, {data['attempts']:,} attempts"
     )
+
+
+def fidelity(result: Result) -> str:
+    """How the policy ran, and what its SDK did underneath it; nothing for asyncio code on the transport."""
+    if result.fidelity == "transport":
+        return ""
+    told = f"fidelity: {result.fidelity}"
+    if result.http_calls:
+        told += (
+            f"; {result.sdk_retries:.2%} of {result.http_calls:,} HTTP calls were retries of the SDK's own, "
+            f"{result.sdk_amplification:.2f} calls for each that the policy made"
+        )
+    if result.hash_seed is None:
+        told += "; texts hashed at random, so that code which iterates sets of them may differ next time"
+    else:
+        told += f"; texts hashed with PYTHONHASHSEED={result.hash_seed}"
+    lines = [wrapped(told)]
+    complaints = sorted(result.complaints.items(), key=lambda item: -item[1])
+    lines += [
+        wrapped(f"{times:,} HTTP calls reached no deployment: {what}")
+        for what, times in complaints[:MOST_FAILURES]
+    ]
+    return "".join(f"\n{line}" for line in lines)
 
 
 def headlines(result: Result) -> list[str]:

@@ -26,6 +26,7 @@ from simsla.scenario.accounts import AccountOrNone
 from simsla.scenario.components import Component, ComponentOrNone, RegionOrNone
 from simsla.scenario.deployments import DeploymentSpec
 from simsla.scenario.errors import Problem, ScenarioError, location_of
+from simsla.scenario.factories import factory_as_written, factory_name
 from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.files import find_scenario
 from simsla.scenario.gateway import Gateway
@@ -71,19 +72,8 @@ def routing(value: object) -> RoutingPolicy | str:
         raise refuse(error.expected, error.value, error.suggestion, at) from None
 
 
-def factory_name(value: Mapping[str, Any]) -> str:
-    others = [key for key in value if key != "policy"]
-    if others:
-        raise refuse("nothing beside policy", others[0], below=str(others[0]))
-    name = value["policy"]
-    module, _, factory = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if not all(part.isidentifier() for part in (*module.split("."), *factory.split("."))):
-        raise refuse("package.module:factory", name, below="policy")
-    return str(name)
-
-
 def routing_as_written(value: RoutingPolicy | str) -> dict[str, Any]:
-    return {"policy": value} if isinstance(value, str) else value.to_dict()
+    return factory_as_written(value) if isinstance(value, str) else value.to_dict()
 
 
 Routing = Annotated[
