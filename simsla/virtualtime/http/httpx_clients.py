@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from types import ModuleType
 from typing import Any, Final
 
+from simsla.virtualtime.http.blocking_calls import wait
 from simsla.virtualtime.http.exchange import Answer, Call, ExchangeError, HttpWorld, Pieces, close_at_once
 from simsla.virtualtime.http.here import HERE
 from simsla.virtualtime.http.patching import Patch
@@ -87,8 +88,6 @@ class _Kind:
             world = HERE.world
             if world is None:
                 return original(transport, request)
-            from simsla.virtualtime.blocking import wait
-
             return wait(self.exchange(world, transport, request, request.read(), self.streams[1]))
 
         return handle_request
@@ -234,8 +233,6 @@ def _stream_classes(library: Any, kind: _Kind) -> tuple[type, type]:
 
     class BlockingBody(Body, library.SyncByteStream):  # type: ignore[misc]
         def __iter__(self) -> Iterator[bytes]:
-            from simsla.virtualtime.blocking import wait
-
             pieces = self._pieces.__aiter__()
             try:
                 while (piece := wait(_next(pieces))) is not None:

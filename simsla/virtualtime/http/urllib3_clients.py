@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from simsla.virtualtime.http.blocking_calls import wait
 from simsla.virtualtime.http.exchange import Answer, Call, ExchangeError, close_at_once
 from simsla.virtualtime.http.here import HERE
 from simsla.virtualtime.http.patching import Patch
@@ -72,8 +73,6 @@ def _answering(library: Any, original: Callable[..., Any]) -> Callable[..., Any]
                 decode_content=decode_content,
                 enforce_content_length=enforce_content_length,
             )
-        from simsla.virtualtime.blocking import wait
-
         pool.num_requests += 1
         limits = pool._get_timeout(timeout)
         limits.start_connect()
@@ -166,11 +165,9 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Wait for the next bytes; 0 at the end. Raises TimeoutError where they do not come in time."""
-        from simsla.virtualtime.blocking import wait
-
         if not self._left:
             try:
-                self._left = wait(anext(self._bytes, b""))
+                self._left = wait(_next(self._bytes))
             except ExchangeError:
                 raise TimeoutError("timed out") from None
         size = min(len(buffer), len(self._left))
@@ -182,3 +179,7 @@ class _Reader(io.RawIOBase):
         if not self.closed and not isinstance(self._answer.body, bytes):
             close_at_once(self._answer.body)
         super().close()
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes:
+    return await anext(pieces, b"")

@@ -260,3 +260,11 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch):
 
     assert play_blocking(world, main)[0] == [200] * 6
     assert {call.url for call in world.calls} == {URL, URL.replace("https", "http")}
+
+
+def test_a_blocking_client_where_no_loop_runs_is_refused():
+    with (
+        answered_by(ScriptedHttp(lambda call: whole())),
+        pytest.raises(VirtualTimeError, match="blocking HTTP"),
+    ):
+        httpx.get(URL)

@@ -16,6 +16,7 @@ from simsla.records import NOBODY
 from simsla.routing import RoutingPolicy
 from simsla.routing.production import OpenAITransport
 from simsla.simulation import run_one
+from simsla.virtualtime import VirtualTimeError
 
 
 def client(**options):
@@ -475,3 +476,26 @@ def test_the_production_transport_over_http_meets_what_a_policy_on_the_seam_meet
     for name in ("request", "end_s", "outcome", "output_tokens"):
         np.testing.assert_allclose(there.run.requests[name], here.requests[name], rtol=1e-9, err_msg=name)
     assert len(set(there.attempt_outcomes())) >= 7
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize("swallowing", [False, True])
+def test_a_blocking_client_in_a_coroutine_ends_the_run_and_says_where(swallowing):
+    """Though the SDK takes it for a broken connection, and the policy for a failed call."""
+
+    def factory(transport):
+        sdk = openai.OpenAI(base_url=URL, api_key="key-us", max_retries=0)
+
+        async def handle(request):
+            try:
+                sdk.chat.completions.create(model="gpt-4o", messages=request.messages)
+            except openai.OpenAIError:
+                if not swallowing:
+                    raise
+
+        return handle
+
+    with pytest.raises(VirtualTimeError, match=r"blocking HTTP client is used in a coroutine.*test_chat\.py"):
+        run_one(world(horizon=20.0), factory)
