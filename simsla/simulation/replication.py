@@ -8,7 +8,6 @@ import gc
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
@@ -153,8 +152,7 @@ def run_one(
         # The built-in policy reads the loop's clock and draws from the generator it is given: it needs none.
         if not isinstance(factory, RoutingPolicy):
             around = Surroundings(loop)
-            start = scenario.start + timedelta(seconds=begin_s)
-            surrounded = around.entered(transport, scenario.deployment_specs, start, seed, replication)
+            surrounded = around.entered(transport, specs, scenario.start, begin_s, seed, replication)
         harness: Harness | None = None
         fidelity: Fidelity = "transport"
 

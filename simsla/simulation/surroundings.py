@@ -68,10 +68,11 @@ class Surroundings:
         transport: Transport,
         specs: Sequence[DeploymentSpec],
         start: datetime,
+        begin_s: float,
         seed: int,
         replication: int,
     ) -> Iterator[None]:
-        """Surround the factory and the run; `start` is the date at which the loop's time is 0.
+        """Surround the factory and the run, in which the loop's time is 0 at `begin_s` after the date `start`.
 
         Clocks, sleeps, locks and thread-locals are virtual, HTTP clients are answered by the world, keys that
         are not set are made up, the global generators of `random` and `numpy.random` are seeded, and sockets,
@@ -83,7 +84,7 @@ class Surroundings:
             stack.enter_context(_ONE_AT_A_TIME)
             stack.enter_context(seeded_luck(seed, replication))
             stack.enter_context(litellm_set_aside())
-            stack.enter_context(virtual_clocks(loop, start))
+            stack.enter_context(virtual_clocks(loop, start, begin_s))
             stack.enter_context(worker_threads_inline())
             stack.enter_context(blocking_calls(loop))
             stack.enter_context(keys_in_environment(transport.deployments))

@@ -22,12 +22,13 @@ _replaced: list[Any] = []
 
 
 @contextlib.contextmanager
-def virtual_clocks(loop: SimEventLoop, start: datetime.datetime) -> Iterator[None]:
+def virtual_clocks(loop: SimEventLoop, start: datetime.datetime, begin_s: float = 0.0) -> Iterator[None]:
     """While entered, code in this thread reads the loop's time from `time` and `datetime`, and sleeps in it.
 
-    `start` is what the wall clock shows when the loop's time is 0; without a zone it is UTC. Local time is
-    in the zone of the process, as ever. Wall clocks are `time.time`, `localtime`, `gmtime`, `strftime` and
-    the like, `datetime.now`, `utcnow`, `today` and `date.today`; `time.monotonic` and `perf_counter` show
+    When the loop's time is 0, the wall clock shows `begin_s` seconds after `start`, which without a zone is
+    UTC; whoever asks for a date after the year 9999 gets an OverflowError. Local time is in the zone of the
+    process, as ever. Wall clocks are `time.time`, `localtime`, `gmtime`, `strftime` and the like,
+    `datetime.now`, `utcnow`, `today` and `date.today`; `time.monotonic` and `perf_counter` show
     `loop.time()`. They are virtual under names bound early too, wherever those are; classes stay the same.
     Other threads keep real time. `time.process_time` stays real.
 
@@ -39,7 +40,7 @@ def virtual_clocks(loop: SimEventLoop, start: datetime.datetime) -> Iterator[Non
     """
     if start.tzinfo is None:
         start = start.replace(tzinfo=datetime.UTC)
-    start_ns = (start - _EPOCH) // datetime.timedelta(microseconds=1) * 1_000
+    start_ns = (start - _EPOCH) // datetime.timedelta(microseconds=1) * 1_000 + round(begin_s * 1e9)
     thread = _thread.get_ident()
     before = CLOCKS.get(thread)
     _enter()
