@@ -152,7 +152,7 @@ def run_one(
         # The built-in policy reads the loop's clock and draws from the generator it is given: it needs none.
         if not isinstance(factory, RoutingPolicy):
             around = Surroundings(loop)
-            surrounded = around.entered(transport, specs, scenario.start, begin_s, seed, replication)
+            surrounded = around.entered(factory, transport, specs, scenario.start, begin_s, seed, replication)
         harness: Harness | None = None
         fidelity: Fidelity = "transport"
 
@@ -162,6 +162,8 @@ def run_one(
             handle: Handle = await blocking.run(handle_of, factory, transport)
             if is_blocking(handle):
                 fidelity = "blocking transport"
+                if around is not None:
+                    around.look_everywhere()
             harness = Harness(
                 loop,
                 transport,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from simsla.integrations.litellm_state import litellm_set_aside
 from simsla.simulation.luck import seeded_luck
-from simsla.virtualtime.blocking import blocking_calls
+from simsla.virtualtime import blocking, clock
 from simsla.virtualtime.busy import busy_loops_ended
-from simsla.virtualtime.clock import virtual_clocks
 from simsla.virtualtime.errors import VirtualTimeError
 from simsla.virtualtime.guards import sealed
 from simsla.virtualtime.http import answered_by
+from simsla.virtualtime.reachable import reachable
 from simsla.virtualtime.worker_threads import worker_threads_inline
 from simsla.world.endpoint import Endpoint, keys_in_environment
 
@@ -56,6 +56,7 @@ class Surroundings:
 
     def __init__(self, loop: SimEventLoop) -> None:
         self._loop = loop
+        self._looked = False
         self.endpoint: Endpoint | None = None
         self.refused: VirtualTimeError | None = None
         """The first thing that it did and must not do."""
@@ -65,6 +66,7 @@ class Surroundings:
     @contextlib.contextmanager
     def entered(
         self,
+        factory: Policy,
         transport: Transport,
         specs: Sequence[DeploymentSpec],
         start: datetime,
@@ -72,7 +74,7 @@ class Surroundings:
         seed: int,
         replication: int,
     ) -> Iterator[None]:
-        """Surround the factory and the run; the loop's time is 0 at `begin_s` seconds after the date `start`.
+        """Surround `factory` and the run; the loop's time is 0 at `begin_s` seconds after the date `start`.
 
         Clocks, sleeps, locks and thread-locals are virtual, HTTP clients are answered by the world, keys that
         are not set are made up, the global generators of `random` and `numpy.random` are seeded, and sockets,
@@ -80,19 +82,28 @@ class Surroundings:
         """
         loop = self._loop
         loop.on_refusal = self._refused
+        # To look through all that the process has takes longer than many a run.
+        among = reachable(factory)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_ONE_AT_A_TIME)
             stack.enter_context(seeded_luck(seed, replication))
             stack.enter_context(litellm_set_aside())
-            stack.enter_context(virtual_clocks(loop, start, begin_s))
+            stack.enter_context(clock.virtual_clocks(loop, start, begin_s, among))
             stack.enter_context(worker_threads_inline())
-            stack.enter_context(blocking_calls(loop))
+            stack.enter_context(blocking.blocking_calls(loop, among, self.look_everywhere))
             stack.enter_context(keys_in_environment(transport.deployments))
             self.endpoint = Endpoint(transport, specs)
             stack.enter_context(answered_by(self.endpoint))
             stack.enter_context(sealed(loop.refuse))
             stack.enter_context(busy_loops_ended(loop))
             yield
+
+    def look_everywhere(self) -> None:
+        """Make virtual what libraries hold, too: it matters as soon as something of the policy blocks."""
+        if not self._looked:
+            self._looked = True
+            clock.look_everywhere()
+            blocking.look_everywhere()
 
     def identified(self, handle: Handle) -> Callable[[Any], Awaitable[Any]]:
         """`handle`, whose calls over HTTP are known to be made for its request. Raises what was refused."""
@@ -107,6 +118,13 @@ class Surroundings:
             self.refused = error
         if self.fail is not None:
             self.fail(error)
+
+
+@contextlib.contextmanager
+def surroundings_held() -> Iterator[None]:
+    """For many short runs: what has to be found in the whole process is found once, by the first in need."""
+    with clock.held(), blocking.held():
+        yield
 
 
 def fidelity_of(factory: Policy, seen: Fidelity, endpoint: Endpoint | None) -> Fidelity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Final
 
 _SIMSLA: Final = str(Path(__file__).parents[1])
@@ -30,6 +30,12 @@ def here(frame: FrameType | None = None) -> str:
             of_library = of_library or frame
         frame = frame.f_back
     return "" if of_library is None else _words(of_library)
+
+
+def is_installed(module: ModuleType | None) -> bool:
+    """Whether a module is of a library: installed with the interpreter or in an environment."""
+    file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+    return str(file).startswith(_INSTALLED)
 
 
 def _words(frame: FrameType) -> str:

@@ -9,7 +9,7 @@ from simsla.virtualtime.blocking.calls import (
     wait,
 )
 from simsla.virtualtime.blocking.locks import BlockedLoopError, VirtualLock, VirtualRLock
-from simsla.virtualtime.blocking.surroundings import blocking_calls
+from simsla.virtualtime.blocking.surroundings import blocking_calls, held, look_everywhere
 
 __all__ = [
     "BlockedLoopError",
@@ -18,7 +18,9 @@ __all__ = [
     "VirtualRLock",
     "blocking_calls",
     "handle_of",
+    "held",
     "inside",
+    "look_everywhere",
     "run",
     "sleep",
     "wait",

@@ -10,9 +10,11 @@ import gc
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CellType, FrameType, FunctionType, MemberDescriptorType, MethodDescriptorType, ModuleType
 from typing import Any
+
+from simsla.virtualtime.reachable import is_standard
 
 Undo = Callable[[], None]
 Replacements = Mapping[int, tuple[object, object]]
@@ -24,8 +26,12 @@ _ABSENT = object()
 _LEFT_ALONE = (FrameType, ModuleType, type, set, frozenset, MethodDescriptorType, MemberDescriptorType)
 
 
-def replace_references(replacements: Replacements, undo: list[Undo]) -> None:
+def replace_references(
+    replacements: Replacements, undo: list[Undo], among: Iterable[object] | None = None
+) -> None:
     """Let whatever refers to an original refer to its replacement, and add to `undo` how to take that back.
+
+    It looks `among` these objects, by default all that the process has.
 
     Found are the values of modules, classes, objects with or without `__slots__`, dictionaries and lists,
     default arguments and variables of closures. Left alone are the modules and objects of the standard
@@ -39,7 +45,7 @@ def replace_references(replacements: Replacements, undo: list[Undo]) -> None:
     left_alone.update((id(originals), id(replacements), *map(id, replacements.values())))
     holders = [
         holder
-        for holder in gc.get_referrers(*originals)
+        for holder in _referrers(originals, among)
         if id(holder) not in left_alone and not isinstance(holder, _LEFT_ALONE)
     ]
     # Of these it takes a second look at who holds them: a class must be told of a change, and the default
@@ -48,7 +54,7 @@ def replace_references(replacements: Replacements, undo: list[Undo]) -> None:
     tuples = {id(holder) for holder in holders if type(holder) is tuple}
     inner = [holder for holder in holders if id(holder) in namespaces or id(holder) in tuples]
     classes: dict[int, type] = {}
-    for outer in gc.get_referrers(*inner) if inner else ():
+    for outer in _referrers(inner, among) if inner else ():
         if isinstance(outer, type):
             classes.update((id(part), outer) for part in gc.get_referents(outer) if id(part) in namespaces)
         elif isinstance(outer, FunctionType) and id(outer.__defaults__) in tuples:
@@ -57,13 +63,16 @@ def replace_references(replacements: Replacements, undo: list[Undo]) -> None:
         undo.extend(_replace_in(holder, replacements, classes))
 
 
+def _referrers(objects: list[Any], among: Iterable[object] | None) -> list[Any]:
+    if among is None:
+        return gc.get_referrers(*objects)
+    wanted = set(map(id, objects))
+    return [each for each in among if not wanted.isdisjoint(map(id, gc.get_referents(each)))]
+
+
 def _is_left_alone(name: str, module: object) -> bool:
     top = name.partition(".")[0]
-    return isinstance(module, ModuleType) and (top == "simsla" or _is_standard(top))
-
-
-def _is_standard(name: str) -> bool:
-    return name in sys.stdlib_module_names and name != "__main__"
+    return isinstance(module, ModuleType) and (top == "simsla" or is_standard(top))
 
 
 def _replace_in(holder: Any, replacements: Replacements, classes: Mapping[int, type]) -> Iterator[Undo]:
@@ -115,7 +124,7 @@ def _in_object(holder: Any, replacements: Replacements) -> Iterator[Undo]:
     if isinstance(holder, dict):
         yield from _in_dict(holder, replacements)
     top = (getattr(kind, "__module__", None) or "").partition(".")[0]
-    if top == "simsla" or top == "builtins" or _is_standard(top):
+    if top == "simsla" or top == "builtins" or is_standard(top):
         return
     values = getattr(holder, "__dict__", None)
     if type(values) is dict:

@@ -10,7 +10,7 @@ import gc
 import queue
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +31,8 @@ from simsla.virtualtime.loop import SimEventLoop
 _entering = _thread.allocate_lock()
 _runs = 0
 _undo: list[Undo] = []
+_replaced: dict[int, tuple[object, object]] = {}
+_looked_everywhere = False
 
 
 def _run(main: Coroutine[Any, Any, Any], **options: Any) -> Any:
@@ -64,7 +66,11 @@ _OBJECTS: dict[type, Callable[[Any], object]] = {
 
 
 @contextlib.contextmanager
-def blocking_calls(loop: SimEventLoop) -> Iterator[None]:
+def blocking_calls(
+    loop: SimEventLoop,
+    among: Iterable[object] | None = None,
+    before_workers: Callable[[], None] | None = None,
+) -> Iterator[None]:
     """While entered, blocking calls of `loop` exclude and wait for one another in virtual time.
 
     `threading.Lock`, `RLock`, `Condition`, `Event`, `Semaphore`, `Barrier` and `local`, and the queues of
@@ -76,10 +82,13 @@ def blocking_calls(loop: SimEventLoop) -> Iterator[None]:
     What is handed to an executor, as by `asyncio.to_thread`, is a blocking call as well (see `Workers`), and
     `asyncio.run` in a blocking call runs on the loop that there is.
 
+    It looks `among` these objects, by default all that the process has; `before_workers` is called before the
+    first function that is handed to an executor.
+
     Not found are instances of existing subclasses of `threading.local`, and conditions with somebody waiting.
     """
-    _enter()
-    loop.workers = Workers(loop)
+    _enter(among)
+    loop.workers = Workers(loop, before_workers)
     try:
         yield
     finally:
@@ -91,13 +100,33 @@ def blocking_calls(loop: SimEventLoop) -> Iterator[None]:
             _leave()
 
 
-def _enter() -> None:
+def look_everywhere() -> None:
+    """In the midst of a run that had looked among some objects: look through all that the process has."""
+    with _entering:
+        if _runs and not _looked_everywhere:
+            _look(None)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """While entered, what a run replaces remains so for the next one; between runs it is as good as real."""
+    _enter(())
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter(among: Iterable[object] | None) -> None:
     global _runs
     with _entering:
         _runs += 1
-        if _runs == 1:
+        if _runs > 1:
+            if not _looked_everywhere:
+                _look(among)
+        else:
             try:
-                _replace_all()
+                _replace_all(among)
             except BaseException:
                 _runs -= 1
                 _take_back()
@@ -112,31 +141,33 @@ def _leave() -> None:
             _take_back()
 
 
-def _replace_all() -> None:
+def _replace_all(among: Iterable[object] | None) -> None:
     for module, name in _CLOCKS:
         _put(module, name, _virtual_inside(getattr(module, name)))
-    replacements: dict[int, tuple[object, object]] = {}
     for module, name, virtual in _NAMES:
         real = getattr(module, name)
         # `_allocate_lock` is another name of Lock, which came first.
-        replacements.setdefault(id(real), (real, virtual))
+        _replaced.setdefault(id(real), (real, virtual))
         _put(module, name, virtual)
-    replacements.setdefault(id(_thread.allocate_lock), (_thread.allocate_lock, VirtualLock))
-    for found in _locks_and_locals():
-        replacements[id(found)] = (found, _OBJECTS[type(found)](found))
+    _replaced.setdefault(id(_thread.allocate_lock), (_thread.allocate_lock, VirtualLock))
     modules = set(sys.modules)
-    replace_references(replacements, _undo)
-    real_by_virtual = {
-        id(virtual): (virtual, real)
-        for real, virtual in replacements.values()
-        if isinstance(virtual, type) or virtual is _run
-    }
+    real_by_virtual = {id(virtual): (virtual, real) for real, virtual in _replaced.values()}
     _undo.append(lambda: _free_new_modules(modules, real_by_virtual))
+    _look(among)
 
 
-def _locks_and_locals() -> list[Any]:
+def _look(among: Iterable[object] | None) -> None:
+    """Find locks and thread-locals, and whatever refers to these or to what has been replaced by name."""
+    global _looked_everywhere
+    for found in _locks_and_locals(gc.get_objects() if among is None else among):
+        if id(found) not in _replaced:
+            _replaced[id(found)] = (found, _OBJECTS[type(found)](found))
+    replace_references(_replaced, _undo, among)
+    _looked_everywhere = among is None
+
+
+def _locks_and_locals(objects: Iterable[object]) -> list[Any]:
     """Those that exist already, but for those of `cached_property`: up to Python 3.11 each has one."""
-    objects = gc.get_objects()
     found = [each for each in objects if type(each) in _OBJECTS]
     if sys.version_info < (3, 12):
         cached = {id(vars(each).get("lock")) for each in objects if type(each) is functools.cached_property}
@@ -165,5 +196,8 @@ def _free_new_modules(known: set[str], real_by_virtual: Mapping[int, tuple[objec
 
 
 def _take_back() -> None:
+    global _looked_everywhere
     while _undo:
         _undo.pop()()
+    _replaced.clear()
+    _looked_everywhere = False

@@ -24,9 +24,10 @@ class Workers:
     loop's default executor has 32. As with threads, cancelling the future does not end the function.
     """
 
-    def __init__(self, loop: SimEventLoop) -> None:
-        """`loop` is the one whose `run_in_executor` this takes over."""
+    def __init__(self, loop: SimEventLoop, before_first: Callable[[], None] | None = None) -> None:
+        """`loop` is the one whose `run_in_executor` this takes over; `before_first` is called once."""
         self._loop = loop
+        self._before_first = before_first
         self._default = _Pool(_DEFAULT_WORKERS)
         self._pools: WeakKeyDictionary[Executor, _Pool] = WeakKeyDictionary()
 
@@ -34,6 +35,9 @@ class Workers:
         self, executor: Executor | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> asyncio.Future[Any]:
         """Begin with `function`, or put it in line; the future of its result."""
+        if self._before_first is not None:
+            before, self._before_first = self._before_first, None
+            before()
         pool = self._default
         if executor is not None:
             pool = self._pools.get(executor) or self._pools.setdefault(

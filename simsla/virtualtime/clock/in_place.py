@@ -16,7 +16,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import BuiltinFunctionType
 from typing import Any, Final
 
@@ -106,22 +106,28 @@ def _calling(original: _Definition) -> _Definition:
 class ReplacedMethods:
     """Class methods of a built-in class, and of its subclasses, that call `replacements`, until `undo`.
 
-    Bound methods that somebody holds already, such as a field's `default_factory=datetime.now`, call it too.
+    Bound methods that somebody holds already, such as a field's `default_factory=datetime.now`, call it too
+    where they are found.
     """
 
     def __init__(self, owner: type, replacements: Mapping[str, Callable[..., Any]]) -> None:
         """`replacements`, by the names of the methods, are called with the class and the arguments."""
         self._owner = owner
+        self._replacements = replacements
         self._originals = {name: vars(owner)[name] for name in replacements}
-        self._bound = [
-            Replaced(found, _Bound(replacements[found.__name__], found.__self__))
-            for found in gc.get_objects()
-            if type(found) is BuiltinFunctionType
-            and found.__name__ in replacements
-            and isinstance(found.__self__, type)
-            and issubclass(found.__self__, owner)
-        ]
+        self._bound: list[Replaced] = []
         self._put({name: classmethod(replacement) for name, replacement in replacements.items()})
+
+    def find_bound(self, objects: Iterable[object]) -> None:
+        """Find the methods that somebody holds among `objects`."""
+        self._bound += [
+            Replaced(found, _Bound(self._replacements[found.__name__], found.__self__))
+            for found in objects
+            if type(found) is BuiltinFunctionType
+            and found.__name__ in self._replacements
+            and isinstance(found.__self__, type)
+            and issubclass(found.__self__, self._owner)
+        ]
 
     def undo(self) -> None:
         """Make the methods what they were."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import _thread
 import contextlib
 import datetime
+import gc
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from simsla.virtualtime.clock.functions import CLOCKS, FUNCTIONS, METHODS, Clock
 from simsla.virtualtime.clock.in_place import Replaced, ReplacedMethods
@@ -18,11 +19,17 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # Runs in several threads share what is replaced: the first replaces it, and the last takes it back.
 _entering = _thread.allocate_lock()
 _runs = 0
-_replaced: list[Any] = []
+_replaced: list[Replaced | ReplacedMethods] = []
+_looked_everywhere = False
 
 
 @contextlib.contextmanager
-def virtual_clocks(loop: SimEventLoop, start: datetime.datetime, begin_s: float = 0.0) -> Iterator[None]:
+def virtual_clocks(
+    loop: SimEventLoop,
+    start: datetime.datetime,
+    begin_s: float = 0.0,
+    among: Iterable[object] | None = None,
+) -> Iterator[None]:
     """While entered, code in this thread reads the loop's time from `time` and `datetime`, and sleeps in it.
 
     When the loop's time is 0, the wall clock shows `begin_s` seconds after `start`, which without a zone is
@@ -30,6 +37,8 @@ def virtual_clocks(loop: SimEventLoop, start: datetime.datetime, begin_s: float 
     process, as ever. Wall clocks are `time.time`, `localtime`, `gmtime`, `strftime` and the like,
     `datetime.now`, `utcnow`, `today` and `date.today`; `time.monotonic` and `perf_counter` show
     `loop.time()`. They are virtual under names bound early too, wherever those are; classes stay the same.
+    Only class methods such as `datetime.now` have to be found where somebody holds them: `among` these
+    objects, by default all that the process has.
     Other threads keep real time. `time.process_time` stays real.
 
     `time.sleep` suspends blocking code of the simulation (see `simsla.virtualtime.blocking`); in a coroutine
@@ -43,7 +52,7 @@ def virtual_clocks(loop: SimEventLoop, start: datetime.datetime, begin_s: float 
     start_ns = (start - _EPOCH) // datetime.timedelta(microseconds=1) * 1_000 + round(begin_s * 1e9)
     thread = _thread.get_ident()
     before = CLOCKS.get(thread)
-    _enter()
+    _enter(among)
     try:
         CLOCKS[thread] = Clock(loop, start_ns)
         yield
@@ -55,19 +64,48 @@ def virtual_clocks(loop: SimEventLoop, start: datetime.datetime, begin_s: float 
         _leave()
 
 
-def _enter() -> None:
+def look_everywhere() -> None:
+    """In the midst of a run that had looked among some objects: look through all that the process has."""
+    with _entering:
+        _find_bound(None)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """While entered, what a run replaces remains so for the next; between runs clocks show real time."""
+    _enter(())
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter(among: Iterable[object] | None) -> None:
     global _runs
     with _entering:
         _runs += 1
-        if _runs == 1:
+        if _runs > 1:
+            _find_bound(among)
+        else:
             try:
                 for name, function in FUNCTIONS.items():
                     _replaced.append(Replaced(getattr(time, name), function))
                 _replaced.append(ReplacedMethods(datetime.datetime, METHODS))
+                _find_bound(among)
             except BaseException:
                 _runs -= 1
                 _take_back()
                 raise
+
+
+def _find_bound(among: Iterable[object] | None) -> None:
+    global _looked_everywhere
+    if _looked_everywhere:
+        return
+    _looked_everywhere = among is None
+    for each in _replaced:
+        if isinstance(each, ReplacedMethods):
+            each.find_bound(gc.get_objects() if among is None else among)
 
 
 def _leave() -> None:
@@ -79,5 +117,7 @@ def _leave() -> None:
 
 
 def _take_back() -> None:
+    global _looked_everywhere
+    _looked_everywhere = False
     while _replaced:
         _replaced.pop().undo()

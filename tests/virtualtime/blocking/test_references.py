@@ -148,8 +148,8 @@ def test_everything_is_given_back_after_an_error(error):
 def test_an_interruption_while_the_names_are_replaced_leaves_nothing_behind(monkeypatch):
     from simsla.virtualtime.blocking import surroundings
 
-    def interrupted(replacements, undo):
-        replace(replacements, undo)
+    def interrupted(replacements, undo, among):
+        replace(replacements, undo, among)
         raise KeyboardInterrupt
 
     replace = surroundings.replace_references

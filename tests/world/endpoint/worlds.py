@@ -73,9 +73,9 @@ class OnlyHttp(Surroundings):
 
     @contextlib.contextmanager
     def entered(
-        self, transport: Any, specs: Any, start: datetime, seed: int, replication: int
+        self, factory: Any, transport: Any, specs: Any, start: datetime, begin_s: float, *luck: int
     ) -> Iterator[None]:
-        with seeded_luck(seed, replication), keys_in_environment(transport.deployments):
+        with seeded_luck(*luck), keys_in_environment(transport.deployments):
             self.endpoint = Endpoint(transport, specs)
             with answered_by(self.endpoint):
                 yield
