@@ -73,7 +73,7 @@ class OnlyHttp(Surroundings):
 
     @contextlib.contextmanager
     def entered(
-        self, transport: Any, specs: Any, start: datetime, seed: int, replication: int
+        self, transport: Any, specs: Any, start: datetime, begin_s: float, seed: int, replication: int
     ) -> Iterator[None]:
         with seeded_luck(seed, replication), keys_in_environment(transport.deployments):
             self.endpoint = Endpoint(transport, specs)
