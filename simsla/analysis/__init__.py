@@ -26,6 +26,7 @@ from simsla.analysis.warnings import (
     SimslaWarning,
     SingleReplicationWarning,
     UnattributedAttemptsWarning,
+    UnhitCacheWarning,
     UnstableQueueWarning,
     WarmupWarning,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "SimslaWarning",
     "SingleReplicationWarning",
     "UnattributedAttemptsWarning",
+    "UnhitCacheWarning",
     "UnstableQueueWarning",
     "WarmupWarning",
     "caveats",

@@ -11,6 +11,7 @@ __all__ = [
     "SimslaWarning",
     "SingleReplicationWarning",
     "UnattributedAttemptsWarning",
+    "UnhitCacheWarning",
     "UnstableQueueWarning",
     "WarmupWarning",
 ]
@@ -46,6 +47,10 @@ class LongRepairWarning(SimslaWarning):
 
 class NeverHappensWarning(SimslaWarning):
     """Something is planned for after the horizon, where no request meets it."""
+
+
+class UnhitCacheWarning(SimslaWarning):
+    """A prompt cache goes by something that no request has."""
 
 
 class ExactTiesWarning(SimslaWarning):

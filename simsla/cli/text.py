@@ -12,6 +12,7 @@ from simsla.scenario.quantities import format_duration
 
 if TYPE_CHECKING:
     from simsla.run import Result
+    from simsla.scenario import Scenario
 
 WIDTH: Final = 100
 LONGEST_NAME: Final = 24
@@ -35,6 +36,7 @@ HEADLINES: Final = {
     "cache_hit_share": "cache hits",
     "cache_false_hit_share": "false cache hits",
 }
+OF_PRICES: Final = ("cost_usd_per_day", "cost_usd_per_1k_requests")
 SHOWN_WHERE: Final[Mapping[str, Callable[[Mapping[str, float]], bool]]] = {
     "cost_pods_usd_per_day": lambda values: values["cost_pods_usd_per_day"] > 0,
     "requests_per_intent": lambda values: values["requests_per_intent"] > 1,
@@ -46,6 +48,17 @@ SHOWN_WHERE: Final[Mapping[str, Callable[[Mapping[str, float]], bool]]] = {
 """When there is something to say: pods that cost something, clients who asked again, hits. A number that is
 not known, such as satisfaction without scores of quality, is not shown either."""
 
+BY_CLASS: Final = {
+    "availability": ("availability", "share"),
+    "latency_p99_s": ("latency p99", "s"),
+    "cost_usd_per_1k_requests": ("cost per 1,000", "usd"),
+}
+BY_DEPLOYMENT: Final = {
+    "traffic_share": ("traffic", "share"),
+    "error_share": ("failed attempts", "share"),
+    "cost_usd_per_day": ("cost per day", "usd"),
+}
+
 Numbers = Mapping[str, Any]
 
 
@@ -55,20 +68,8 @@ def report(result: Result, data: Mapping[str, Any]) -> str:
         headline(result, data) + fidelity(result),
         table(["", "value", "95 % interval"], [estimate_row(result, name) for name in headlines(result)]),
         outcomes(result),
-        table(
-            ["request class", "availability", "latency p99", "cost per 1,000"],
-            members(
-                data["by"]["request_class"],
-                {"availability": "share", "latency_p99_s": "s", "cost_usd_per_1k_requests": "usd"},
-            ),
-        ),
-        table(
-            ["deployment", "traffic", "failed attempts", "cost per day"],
-            members(
-                data["by"]["deployment"],
-                {"traffic_share": "share", "error_share": "share", "cost_usd_per_day": "usd"},
-            ),
-        ),
+        breakdown(result, data, "request_class", BY_CLASS),
+        breakdown(result, data, "deployment", BY_DEPLOYMENT),
     ]
     if result.objectives:
         rows = [objective_row(result, row) for row in result.objectives]
@@ -113,13 +114,37 @@ def fidelity(result: Result) -> str:
 
 
 def headlines(result: Result) -> list[str]:
-    """The metrics that have something to say."""
+    """The metrics that have something to say; without prices, what calls cost is not known."""
     values = {name: result.metrics[name].value for name in HEADLINES}
+    unknown = () if priced(result.scenario) else OF_PRICES
     return [
         name
         for name, value in values.items()
-        if name not in SHOWN_WHERE or (not math.isnan(value) and SHOWN_WHERE[name](values))
+        if name not in unknown
+        and (name not in SHOWN_WHERE or (not math.isnan(value) and SHOWN_WHERE[name](values)))
     ]
+
+
+def priced(scenario: Scenario) -> bool:
+    """Whether any deployment has a price."""
+    return any(
+        any(spec.price.at(day))
+        for spec in scenario.deployment_specs
+        for day in (None, *(change.valid_from for change in spec.price.changes))
+    )
+
+
+def breakdown(
+    result: Result, data: Mapping[str, Any], dimension: str, columns: Mapping[str, tuple[str, str]]
+) -> str:
+    """A table by request class or deployment; `columns` maps metrics to a title and a unit."""
+    shown = {
+        metric: column
+        for metric, column in columns.items()
+        if metric not in OF_PRICES or priced(result.scenario)
+    }
+    heads = [dimension.replace("_", " "), *(title for title, _ in shown.values())]
+    return table(heads, members(data["by"][dimension], {metric: unit for metric, (_, unit) in shown.items()}))
 
 
 def estimate_row(result: Result, name: str) -> list[str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from byor import three_regions
-from byor.three_regions import REGIONS, faults_of_the_region, simulated
+from byor import policies
+from clients import three_regions
+from clients.three_regions import REGIONS, faults_of_the_region
 from scipy import stats
 from world.endpoint.worlds import Played, play
 
@@ -81,7 +82,7 @@ def test_errors_close_all_regions_as_often_as_the_erlang_formula_says(offered, h
     error_share = 0.05
     rate = offered / (three_regions.UNHEALTHY_S * error_share)
     scenario = regions(horizon_s, rate, errors={"500": error_share})
-    lost, half = lost_in_windows(play(scenario, three_regions.without_sdk_retries), 10)
+    lost, half = lost_in_windows(play(scenario, policies.three_regions_without_sdk_retries), 10)
     assert abs(lost - erlang_b(3, offered)) < half + error_share * erlang_b(3, offered)
     assert half < (0.3 if horizon_s < 10_000 else 0.08)
 
@@ -91,9 +92,13 @@ def test_at_high_load_the_router_loses_more_than_a_plain_client():
     error_share = 0.1
     busy, quiet = (erlang_b(3, 30 * rate * error_share) for rate in (1.0, 0.02))
     assert quiet < 0.001 < 3 * error_share < busy
-    played = play(regions(400.0, 1.0, errors={"500": error_share}), three_regions.without_sdk_retries)
+    played = play(
+        regions(400.0, 1.0, errors={"500": error_share}), policies.three_regions_without_sdk_retries
+    )
     assert lost_share(played) > 2 * error_share
-    played = play(regions(6000.0, 0.02, errors={"500": error_share}), three_regions.without_sdk_retries)
+    played = play(
+        regions(6000.0, 0.02, errors={"500": error_share}), policies.three_regions_without_sdk_retries
+    )
     assert lost_share(played) < error_share / 2
 
 
@@ -117,14 +122,14 @@ def test_one_malformed_request_closes_every_region_to_everyone_else():
     share, rate = 0.08, 0.5
     per_30_s = three_regions.UNHEALTHY_S * share * rate
     expected = per_30_s / (1 + per_30_s)
-    lost = valid_lost_share(play(poisoned(share, rate, 2400.0), three_regions.as_written))
+    lost = valid_lost_share(play(poisoned(share, rate, 2400.0), policies.three_regions_as_written))
     assert expected == pytest.approx(0.5455, abs=1e-4)
     # Some 44 cycles, whose open part is exponential: the standard deviation of the share is 0.04.
     assert lost == pytest.approx(expected, abs=0.13)
 
 
 def test_a_router_that_knows_whose_fault_it_is_loses_none_of_them():
-    fixed = simulated(counts=faults_of_the_region)
+    fixed = policies.three_regions(counts=faults_of_the_region)
     played = play(poisoned(0.08, 0.5, 300.0), fixed)
     assert valid_lost_share(played) == 0
     assert set(failures(played)) == {"BadRequestError"}
@@ -141,7 +146,7 @@ def test_calls_and_seconds_of_a_request_that_fails(max_retries, pauses_s):
     attempt_s = 0.4
     error_latency = {"kind": "constant", "value": attempt_s}
     scenario = regions(24_000.0, 1 / 300, errors={"500": 1.0}, error_latency=error_latency)
-    played = play(scenario, simulated(max_retries=max_retries))
+    played = play(scenario, policies.three_regions(max_retries=max_retries))
     log = played.run.log.requests_frame()
     tried = log[log["attempts"] > 0]
     calls = 3 * (max_retries + 1)
@@ -158,13 +163,13 @@ def test_calls_and_seconds_of_a_request_that_fails(max_retries, pauses_s):
 
 def test_the_load_of_a_brownout_is_amplified_by_the_sdks_retries():
     """Where half of all calls fail, each region is called 1 + 1/2 + 1/4 times, and 1/8 go on to the next."""
-    kept_open = simulated(threshold=10**9)
+    kept_open = policies.three_regions(threshold=10**9)
     scenario = regions(250.0, 1.0, errors={"500": 0.5})
     played = play(scenario, kept_open)
     each = 1 + 1 / 2 + 1 / 4
     expected = each * (1 + 1 / 8 + 1 / 64)
     assert len(played.attempts("request")) / len(played.outcomes()) == pytest.approx(expected, rel=0.15)
-    alone = play(scenario, simulated(threshold=10**9, max_retries=0))
+    alone = play(scenario, policies.three_regions(threshold=10**9, max_retries=0))
     assert len(alone.attempts("request")) / len(alone.outcomes()) == pytest.approx(each, rel=0.15)
 
 
@@ -186,7 +191,7 @@ def test_how_many_requests_pay_for_a_region_that_hangs(probe):
     seconds = three_regions.TIMEOUT_S
     rate = 0.5
     scenario = regions(1200.0, rate, us={"errors": {"hang": 1.0}})
-    policy = simulated(max_retries=0, probe=probe)
+    policy = policies.three_regions(max_retries=0, probe=probe)
     paying = 1 if probe else 1 + rate * seconds
     expected = paying / (1 + rate * (seconds + three_regions.UNHEALTHY_S))
     measured = slow_share(play(scenario, policy), seconds, after_s=60.0)
@@ -197,7 +202,7 @@ def test_how_many_requests_pay_for_a_region_that_hangs(probe):
 def test_the_first_request_of_an_outage_waits_for_three_time_outs_of_the_sdk():
     """5 s thrice and the SDK's two pauses, before the next region is asked: 16.3 s on average."""
     scenario = regions(250.0, 1.0, us={"errors": {"hang": 1.0}})
-    played = play(scenario, three_regions.as_written)
+    played = play(scenario, policies.three_regions_as_written)
     took_s = np.asarray(played.run.requests["end_s"]) - np.asarray(played.run.requests["arrival_s"])
     paid_s = took_s[took_s > 1.0]
     assert np.all((paid_s > 15 + 1.125) & (paid_s < 15 + 1.5 + 0.1))
@@ -213,22 +218,22 @@ def test_with_a_last_resort_a_request_fails_only_where_all_regions_fail():
     """Then the share that fails is the product of three: e^3, whatever is closed."""
     error_share = 0.4
     scenario = regions(300.0, 1.0, errors={"500": error_share})
-    played = play(scenario, simulated(max_retries=0, last_resort=True))
+    played = play(scenario, policies.three_regions(max_retries=0, last_resort=True))
     failed = sum(outcome != "ok" for outcome in played.outcomes())
     assert stats.binomtest(failed, len(played.outcomes()), error_share**3).pvalue > 1e-3
-    without = play(scenario, three_regions.without_sdk_retries)
+    without = play(scenario, policies.three_regions_without_sdk_retries)
     assert lost_share(without) > 0.3
 
 
 def test_a_threshold_of_three_keeps_independent_errors_from_closing_anything():
     error_share = 0.02
     scenario = regions(300.0, 1.0, errors={"500": error_share})
-    assert lost_share(play(scenario, simulated(max_retries=0, threshold=3))) == 0
+    assert lost_share(play(scenario, policies.three_regions(max_retries=0, threshold=3))) == 0
 
 
 def test_the_order_of_regions_decides_who_is_asked():
     """All traffic is the first region's while nothing fails: the others stand by."""
-    played = play(regions(60.0, 1.0), three_regions.as_written)
+    played = play(regions(60.0, 1.0), policies.three_regions_as_written)
     assert set(played.attempts("deployment")) == {0}
 
 
@@ -237,7 +242,7 @@ def test_the_order_of_regions_decides_who_is_asked():
 
 def test_the_router_runs_on_the_shipped_playbook():
     scenario = Scenario.load("playbook").with_values({"horizon": "10m", "warmup": 0})
-    played = Played(run_one(scenario, three_regions.as_written))
+    played = Played(run_one(scenario, policies.three_regions_as_written))
     assert played.run.fidelity == "http"
     assert played.run.complaints == {}
     assert played.run.unowned == 0
@@ -250,13 +255,13 @@ def test_two_processes_have_the_same_log():
     """The SDK draws its pauses from the global generator, and sets of texts have another order in each."""
     code = (
         "from byor.test_three_regions import *\n"
-        "run = run_one(regions(100.0, 1.0, errors={'500': 0.2}), three_regions.as_written)\n"
+        "run = run_one(regions(100.0, 1.0, errors={'500': 0.2}), policies.three_regions_as_written)\n"
         "print({name: column.tolist() for name, column in (run.attempts | run.requests).items()})"
     )
 
     def log(seed):
         folder = Path(__file__).parents[1]
-        paths = os.pathsep.join([str(folder), str(folder.parent)])
+        paths = os.pathsep.join(map(str, [folder, folder.parent, folder.parent / "notebooks"]))
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": paths}
         ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
         return ran.stdout
@@ -267,5 +272,5 @@ def test_two_processes_have_the_same_log():
 
 
 def test_the_clients_keys_are_told_apart():
-    played = play(regions(60.0, 1.0, us={"errors": {"503": 1.0}}), simulated(max_retries=0))
+    played = play(regions(60.0, 1.0, us={"errors": {"503": 1.0}}), policies.three_regions(max_retries=0))
     assert set(played.attempts("deployment")) == {0, 1}

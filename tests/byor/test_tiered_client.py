@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from byor import tiered_client
-from byor.tiered_client import ATTEMPTS, FAILOVER_ATTEMPTS, MODELS, backoff_s, described, simulated
+from byor.policies import tiered, tiered_as_described
+from clients import tiered_client
+from clients.tiered_client import ATTEMPTS, FAILOVER_ATTEMPTS, MODELS, backoff_s
 from simulation.runs import digest
 from simulation.scenarios import deployment, scenario, traffic
 
@@ -37,7 +38,7 @@ def world(rate=0.5, horizon=80.0, deadline=120, changes=None, **failing):
                 model=model,
                 tier=tier,
                 base_url=tiered_client.GATEWAY,
-                api_key=tiered_client.KEY,
+                api_key_env=tiered_client.KEY,
                 **(failing | changes.get(tier, {})),
             )
             for tier, model in MODELS.items()
@@ -70,13 +71,13 @@ def failed_s(attempts, sdk_retries, sdk_pauses_s=MEAN_SDK_PAUSES_S):
 def test_requests_go_by_their_complexity_and_are_answered_in_one_call():
     healthy = scenario(
         {
-            tier: deployment(model=model, base_url=tiered_client.GATEWAY, api_key=tiered_client.KEY)
+            tier: deployment(model=model, base_url=tiered_client.GATEWAY, api_key_env=tiered_client.KEY)
             for tier, model in MODELS.items()
         },
         {"chat": traffic(2.0, complexity={"kind": "uniform", "low": 0, "high": 1})},
         horizon=100.0,
     )
-    run = run_one(healthy, simulated)
+    run = run_one(healthy, tiered)
     requests = frame(run)
     assert set(requests["outcome"]) == {"ok"}
     assert set(requests["attempts"]) == {1}
@@ -92,7 +93,7 @@ def test_requests_go_by_their_complexity_and_are_answered_in_one_call():
 def test_calls_and_seconds_per_failed_request(sdk_retries):
     """9 calls in 7.5 s, or 15 in 11.4 s for premium, with the SDK's retries underneath; 3 and 5 without."""
     options = {} if sdk_retries == SDK_RETRIES else {"max_retries": sdk_retries}
-    run = run_one(world(errors={500: 1.0}), lambda transport: simulated(transport, **options))
+    run = run_one(world(errors={500: 1.0}), lambda transport: tiered(transport, **options))
     requests = frame(run)
     assert set(requests["outcome"]) == {"error"}
     for tier, attempts in (("economy", 3), ("standard", 3), ("premium", ATTEMPTS + FAILOVER_ATTEMPTS)):
@@ -118,7 +119,7 @@ def test_calls_and_seconds_per_failed_request(sdk_retries):
 def test_retries_in_two_layers_multiply_the_load_of_a_brown_out():
     """Nine tries in a row, whoever makes them: amplification (1 - p^9) / (1 - p), availability 1 - p^9."""
     p = 0.7
-    result = simsla.simulate(world(errors={503: p}), simulated, replications=2)
+    result = simsla.simulate(world(errors={503: p}), tiered, replications=2)
     calls = result.requests["attempts"]
     for tier, tries in (("economy", 9), ("standard", 9), ("premium", 15)):
         of_tier = calls[result.requests["request_class"].astype(str) == tier]
@@ -133,12 +134,12 @@ def test_retries_in_two_layers_multiply_the_load_of_a_brown_out():
 
 
 def test_what_the_sdk_does_not_retry_the_client_does():
-    run = run_one(world(errors={400: 1.0}), simulated)
+    run = run_one(world(errors={400: 1.0}), tiered)
     assert set(frame(run).query("request_class == 'economy'")["attempts"]) == {ATTEMPTS}
 
 
 def test_the_deadline_ends_a_client_in_the_middle_of_a_pause():
-    run = run_one(world(errors={500: 1.0}, deadline=3.0), simulated)
+    run = run_one(world(errors={500: 1.0}, deadline=3.0), tiered)
     requests = frame(run)
     assert set(requests["outcome"]) == {"timeout"}
     np.testing.assert_allclose(requests["took_s"], 3.0)
@@ -156,7 +157,7 @@ def outage(*tiers):
 def test_only_as_described_does_standard_fall_to_economy():
     """With standard down all it is asked fails as written; as described it is answered, late and degraded."""
     down = world(changes=outage("standard"))
-    written, fallen = frame(run_one(down, simulated)), frame(run_one(down, described))
+    written, fallen = frame(run_one(down, tiered)), frame(run_one(down, tiered_as_described))
     by_class = {name: set(group["outcome"]) for name, group in written.groupby("request_class")}
     assert by_class == {"economy": {"ok"}, "standard": {"error"}, "premium": {"ok"}}
     by_class = {name: set(group["outcome"]) for name, group in fallen.groupby("request_class")}
@@ -169,7 +170,7 @@ def test_only_as_described_does_standard_fall_to_economy():
 
 def test_premium_and_standard_down_costs_premium_all_it_asks_for_as_written():
     down = world(changes=outage("standard", "premium"))
-    written, fallen = frame(run_one(down, simulated)), frame(run_one(down, described))
+    written, fallen = frame(run_one(down, tiered)), frame(run_one(down, tiered_as_described))
     premium = written[written["request_class"] == "premium"]
     assert (set(premium["outcome"]), set(premium["attempts"])) == ({"error"}, {15})
     premium = fallen[fallen["request_class"] == "premium"]
@@ -182,7 +183,7 @@ def test_the_note_about_the_fall_is_in_the_metadata():
     answers = []
 
     def noting(transport):
-        handle = described(transport)
+        handle = tiered_as_described(transport)
 
         def note(request):
             answers.append(handle(request))
@@ -192,13 +193,17 @@ def test_the_note_about_the_fall_is_in_the_metadata():
 
     run_one(world(horizon=60, changes=outage("standard")), noting)
     notes = {(answer.model, answer.metadata.get("degraded")) for answer in answers}
-    assert notes == {("flash", None), ("gpt-4o", None), ("flash", "standard answered by economy")}
+    assert notes == {
+        ("deepseek-v4-flash", None),
+        ("gpt-4o", None),
+        ("deepseek-v4-flash", "standard answered by economy"),
+    }
 
 
 def test_only_as_described_does_a_rate_limit_make_a_queue():
     """A request fits every two seconds, and more are asked for."""
     limited = world(rate=0.6, horizon=120.0, deadline=600, changes={"economy": {"rpm": 30, "burst": "2s"}})
-    written, queued = frame(run_one(limited, simulated)), frame(run_one(limited, described))
+    written, queued = frame(run_one(limited, tiered)), frame(run_one(limited, tiered_as_described))
     written, queued = (each[each["request_class"] == "economy"] for each in (written, queued))
     assert set(queued["outcome"]) == {"ok"}
     assert 0 < (written["outcome"] == "error").mean() < 0.5
@@ -213,10 +218,11 @@ def test_only_as_described_does_a_rate_limit_make_a_queue():
 @pytest.mark.slow
 def test_two_processes_give_the_same_logs():
     code = (
-        "from byor.test_tiered_client import world, simulated, run_one, digest;"
-        "print(digest(run_one(world(horizon=60, errors={500: 0.6}), simulated, seed=7)))"
+        "from byor.test_tiered_client import world, tiered, run_one, digest;"
+        "print(digest(run_one(world(horizon=60, errors={500: 0.6}), tiered, seed=7)))"
     )
-    paths = [str(Path(simsla.__file__).parents[1]), str(Path(__file__).parents[1])]
+    root, tests = Path(simsla.__file__).parents[1], Path(__file__).parents[1]
+    paths = [str(path) for path in (root, tests, tests.parent / "notebooks")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
     digests = {
         subprocess.run(
@@ -229,4 +235,4 @@ def test_two_processes_give_the_same_logs():
         ).stdout
         for seed in ("1", "2")
     }
-    assert digests == {digest(run_one(world(horizon=60, errors={500: 0.6}), simulated, seed=7)) + "\n"}
+    assert digests == {digest(run_one(world(horizon=60, errors={500: 0.6}), tiered, seed=7)) + "\n"}

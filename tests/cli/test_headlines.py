@@ -40,6 +40,29 @@ def test_intents_where_clients_ask_again(simsla, here):
     assert told(simsla, here, with_retries) == ["requests per intent", "intents served"]
 
 
+def test_no_cost_where_nothing_has_a_price(simsla, here):
+    def without(data):
+        for deployment in data["deployments"].values():
+            del deployment["price"]
+
+    told(simsla, here, lambda data: None)
+    assert simsla("run", "changed.yaml", "--jobs", "1", "--replications", "1").stdout.count("cost per") == 4
+    told(simsla, here, without)
+    report = simsla("run", "changed.yaml", "--jobs", "1", "--replications", "1").stdout
+    assert "cost per" not in report
+    assert "USD" not in report
+
+    def with_a_later_price(data):
+        without(data)
+        data["deployments"]["main"]["price"] = [
+            {"valid_from": "2026-01-01", "usd_per_mtok_in": 0, "usd_per_mtok_out": 0},
+            {"valid_from": "2026-02-01", "usd_per_mtok_in": 1, "usd_per_mtok_out": 2},
+        ]
+
+    told(simsla, here, with_a_later_price)
+    assert "cost per day" in simsla("run", "changed.yaml", "--jobs", "1", "--replications", "1").stdout
+
+
 def test_satisfaction_where_quality_is_known(simsla, here):
     def with_scores(data):
         for deployment in data["deployments"].values():

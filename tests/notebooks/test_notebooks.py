@@ -41,10 +41,10 @@ def test_outputs_are_committed_and_clean(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, monkeypatch, tmp_path):
     root = path.parents[1]
-    # The kernel is a process of its own, started elsewhere: it must find the package under test.
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    )
+    # The kernel is a process of its own, started elsewhere: it must find the package under test, and what
+    # lies beside the notebook.
+    found = [str(root), str(path.parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(found).rstrip(os.pathsep))
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()

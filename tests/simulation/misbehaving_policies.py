@@ -23,6 +23,12 @@ def computes_for_ever_in_its_factory(transport):
         pass
 
 
+def _wait_for_a_lock():
+    lock = threading.Lock()
+    with lock, lock:
+        pass
+
+
 def _after_ten(act):
     """A policy that does it for the eleventh request, and catches what comes of it."""
 
@@ -61,6 +67,7 @@ starts_a_process = _after_ten(lambda: subprocess.run(["true"], check=True))
 starts_a_thread = _after_ten(lambda: threading.Thread(target=print).start())
 computes_for_ever = _after_ten(_spin)
 waits_for_the_clock = _after_ten(_wait_for_the_clock)
+waits_for_a_lock = _after_ten(_wait_for_a_lock)
 
 
 def connects_with_asyncio(transport):

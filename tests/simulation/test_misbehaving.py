@@ -27,6 +27,7 @@ def soon_busy(monkeypatch):
         (policies.sleeps_for_real, BlockedLoopError, r"time\.sleep\(1\) blocks the event loop with a real"),
         (policies.computes_for_ever, BlockedLoopError, "a busy loop blocks the event loop"),
         (policies.waits_for_the_clock, BlockedLoopError, "a busy loop blocks the event loop"),
+        (policies.waits_for_a_lock, BlockedLoopError, r"asyncio code waits for a threading\.Lock at "),
         (policies.opens_a_socket, RealIOError, r"socket\.getaddrinfo\('198\.51\.100\.7'\)"),
         (policies.fetches_with_the_standard_library, RealIOError, r"socket\.getaddrinfo\('example\.com'\)"),
         (policies.starts_a_process, RealIOError, r"subprocess\.Popen\('true'\)"),

@@ -20,6 +20,7 @@ from simsla.virtualtime.blocking.calls import BlockingCall, wait
 from simsla.virtualtime.blocking.deadlocks import refuse_deadlock, where
 from simsla.virtualtime.errors import DeadlockError, VirtualTimeError
 from simsla.virtualtime.loop import SimEventLoop
+from simsla.virtualtime.places import here as place
 
 # The real ones, whatever `threading` offers at the moment.
 _real_lock: Any = _thread.allocate_lock
@@ -111,6 +112,8 @@ class VirtualLock:
                 return True
             if self._thread in (None, thread):
                 if not here:
+                    if not timeout:
+                        return False
                     self._refuse_to_block()
                 return self._wait_as(call, timeout)
         # Another thread has it, or this one runs no simulation.
@@ -203,10 +206,15 @@ class VirtualLock:
 
     def _refuse_to_block(self) -> NoReturn:
         held = "" if type(self._holder) is not BlockingCall else f", which {where(self._holder)} holds"
-        raise BlockedLoopError(
-            f"asyncio code waits for a threading.{self.kind}{held}: this would stop the event loop, and with "
-            "it whoever could release it; use the asyncio class of that name, or acquire(blocking=False)"
+        error = BlockedLoopError(
+            f"asyncio code waits for a threading.{self.kind}{held}{place()}: this would stop the event "
+            "loop, and with it whoever could release it; use the asyncio class of that name, or "
+            "acquire(blocking=False)"
         )
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimEventLoop)
+        # Ends the run, whatever the policy does with the error.
+        loop.refuse(error)
 
 
 class SignalLock(VirtualLock):

@@ -293,6 +293,7 @@ def test_asyncio_code_that_would_stop_the_loop_is_refused(kind, timeout):
             background = asyncio.ensure_future(run(hold, lock))
             await asyncio.sleep(0)
             assert not lock.acquire(blocking=False)
+            assert not lock.acquire(timeout=0)
             with pytest.raises(
                 BlockedLoopError, match=rf"threading\.{kind}.*'hold' at .*test_locks\.py:\d+ holds"
             ):

@@ -3,7 +3,7 @@
 Each region has a client of its own; all have the gateway's address, and differ by their keys. They are tried
 in a fixed order, with a time-out of 5 s. One error, of whatever kind, marks a region as unhealthy, and 30 s
 later it is marked as healthy again, without a probe. When none is healthy, the request fails. Nothing here
-knows that it will be simulated, but for `simulated` at the end.
+knows that it will be simulated.
 
 The parameters besides are what people propose to improve; their defaults leave the router as it is.
 """
@@ -128,21 +128,3 @@ class RegionRouter:
         region.healthy = True
         region.failures = 0
         region.on_probation = self.probe
-
-
-def simulated(**options: Any) -> Callable[[Any], Any]:
-    """The router with these options as a policy."""
-
-    def factory(transport: Any) -> Any:
-        router = RegionRouter(**options)
-
-        async def handle(request: Any) -> Any:
-            return await router.complete(request.messages, MODELS[request.tier or "economy"])
-
-        return handle
-
-    return factory
-
-
-as_written = simulated()
-without_sdk_retries = simulated(max_retries=0)

@@ -2,13 +2,14 @@
 
 Requests go to the economy, standard or premium model by their complexity. A model is tried three times, with
 a back-off of 2^n + 0.1 n seconds after the n-th failure, counted from 0; a premium request that fails goes to
-the standard model, twice. Nothing here knows that it will be simulated, but for `simulated` at the end.
+the standard model, twice. Nothing here knows that it will be simulated.
 
 Underneath, the SDK makes two retries of its own for each of these attempts, unless it is told otherwise.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 import openai
 
 GATEWAY = "https://gateway.example/v1"
-KEY = "made-up-key"
-MODELS = {"economy": "flash", "standard": "pro", "premium": "gpt-4o"}
+KEY = "GATEWAY_KEY_US"
+MODELS = {"economy": "deepseek-v4-flash", "standard": "deepseek-v4-pro", "premium": "gpt-4o"}
 
 ATTEMPTS = 3
 FAILOVER_ATTEMPTS = 2
@@ -49,7 +50,7 @@ class TieredClient:
 
     def __init__(self, **options: object) -> None:
         self.failover = {"premium": "standard"}
-        self.client = openai.OpenAI(base_url=GATEWAY, api_key=KEY, **options)
+        self.client = openai.OpenAI(base_url=GATEWAY, api_key=os.environ[KEY], **options)
 
     def complete(self, messages: list[dict[str, str]], tier: str) -> Answer:
         """Raises what the last attempt raised."""
@@ -110,19 +111,3 @@ class DescribedClient(TieredClient):
                         return super().call(messages, tier)
                     except openai.RateLimitError as error:
                         time.sleep(float(error.response.headers.get("retry-after", 1)))
-
-
-def simulated(transport, *, kind=TieredClient, **options):
-    """The policy: one client for all requests, which never looks at the transport."""
-    client = kind(**options)
-
-    def handle(request):
-        tier = request.tier or tier_of(request.complexity)
-        return client.complete(request.messages, tier)
-
-    return handle
-
-
-def described(transport, **options):
-    """The policy of the client that is described."""
-    return simulated(transport, kind=DescribedClient, **options)
