@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.grouping import group_sums
-from simsla.records.intents import GOOD, intents, retry_ordinals
+from simsla.records.intents import GOOD, first_requests, intents, retry_ordinals
 from simsla.records.log import Columns
 
-__all__ = ["IntentTotals", "intent_totals"]
+__all__ = ["IntentCounter", "IntentTotals", "intent_totals"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,3 +44,37 @@ def alone(requests: Columns) -> Columns:
     """The intents of a log without retries, without sorting it."""
     good = np.isin(requests["outcome"], GOOD)
     return {**requests, "good": good, "requests": np.ones(len(good), dtype=np.int64)}
+
+
+class IntentCounter:
+    """The same counts from a log in pieces, whose requests come in the order in which they end.
+
+    A client asks again only where it was not answered, so the answered requests of an intent are one or none:
+    sums over requests will do. What must be remembered are the numbers of the requests of the warm-up that
+    failed, since their retries may come in the measured time and do not belong to it.
+    """
+
+    def __init__(self, start_s: float, end_s: float, classes: int) -> None:
+        """For first requests that arrive in [start_s, end_s); nobody makes one later, but for retries."""
+        self._start_s = start_s
+        self._end_s = end_s
+        self._classes = classes
+        self._before = np.zeros(0, dtype=np.int64)
+
+    def count(self, requests: Columns) -> IntentTotals:
+        """The counts of the next piece."""
+        ordinal = retry_ordinals(requests["request"])
+        first = ordinal == 0
+        arrival_s, good = requests["arrival_s"], np.isin(requests["outcome"], GOOD)
+        failed_before = first & ~good & (arrival_s < self._start_s)
+        self._before = np.concatenate((self._before, requests["request"][failed_before]))
+        chosen = requests["valid"].astype(bool) & (arrival_s >= self._start_s)
+        chosen &= ~first | (arrival_s < self._end_s)
+        if len(self._before) and not first.all():
+            chosen &= ~np.isin(first_requests(requests["request"]), self._before)
+        kind = requests["request_class"].astype(np.int64)
+
+        def summed(which: npt.NDArray[np.bool_]) -> Floats:
+            return group_sums(kind[which], np.ones(int(which.sum())), self._classes)
+
+        return IntentTotals(summed(chosen & first), summed(chosen & good), summed(chosen))

@@ -20,8 +20,10 @@ from simsla.analysis.definitions import (
     TOTALS,
     Ratio,
     quantile_of,
+    tail_of,
 )
 from simsla.analysis.estimate import Estimate
+from simsla.analysis.groups import Groups
 from simsla.analysis.intervals import (
     Interval,
     quantile_interval,
@@ -30,9 +32,12 @@ from simsla.analysis.intervals import (
     share_interval,
 )
 from simsla.analysis.law import EnvironmentLaw
+from simsla.analysis.minutes import MINUTE_S, PARTIAL, WINDOW_MINUTES, bad_windows
 from simsla.analysis.poststratify import PostStratification
-from simsla.analysis.sample import Sample
+from simsla.analysis.sample import Ranked, Sample
+from simsla.analysis.sketch import RELATIVE_ERROR
 from simsla.analysis.summary import ReplicationSummary
+from simsla.analysis.tail import TAIL_CAUSES
 from simsla.records import OUTCOMES
 
 if TYPE_CHECKING:
@@ -75,16 +80,28 @@ class Metrics:
     `poststratify`).
     """
 
-    def __init__(self, summaries: Sequence[ReplicationSummary], law: EnvironmentLaw | None = None) -> None:
-        """Raises ValueError without a replication."""
+    def __init__(
+        self,
+        summaries: Sequence[ReplicationSummary],
+        law: EnvironmentLaw | None = None,
+        groups: Groups | None = None,
+    ) -> None:
+        """`groups` are those of `by`. Raises ValueError without a replication."""
         if not summaries:
             raise ValueError("there must be at least one replication")
         self._summaries = tuple(summaries)
+        self._law = law
+        self._tails: dict[tuple[float, int | None], Floats] = {}
+        self.groups = groups
         self._pooled: dict[tuple[str, int | None], Pooled] = {}
         self.strata: PostStratification | None = None
         """The environment's states as strata; None without a law, or where nothing is drawn."""
         if law is not None and len(law.states) > 1:
             self.strata = PostStratification([s.cells for s in summaries], law)
+
+    def of(self, summaries: Sequence[ReplicationSummary]) -> Metrics:
+        """The same of other summaries of these replications, such as those of groups of request classes."""
+        return Metrics(summaries, self._law)
 
     @property
     def summaries(self) -> tuple[ReplicationSummary, ...]:
@@ -116,6 +133,9 @@ class Metrics:
         code = self._code(request_class)
         if name in RATIOS:
             return self._ratio(RATIOS[name], code)
+        if tail := tail_of(name):
+            parts = self._tail(tail[0], code)
+            return self._ratio_of(parts[:, tail[1]], parts.sum(axis=1), "share")
         kind, p = quantile_of(name)
         return self._quantile(kind, p, code)
 
@@ -126,7 +146,7 @@ class Metrics:
         return self._quantile("latency", p, self._code(request_class))
 
     def by(self, dimension: str) -> pd.DataFrame:
-        """A tidy frame: `dimension` ("request_class" or "deployment"), metric, value, ci_low, ci_high, n."""
+        """A tidy frame: `dimension` (see `breakdown`), metric, value, ci_low, ci_high, n."""
         from simsla.analysis.breakdown import breakdown
 
         return breakdown(self, dimension)
@@ -142,6 +162,10 @@ class Metrics:
             return ratio.per * divided(
                 self._totals(ratio.numerator, code), self._totals(ratio.denominator, code)
             )
+        if tail := tail_of(name):
+            # Above the pooled quantile: a replication's own would make all tails of one size.
+            parts = self._tail(tail[0], code)
+            return divided(parts[:, tail[1]], parts.sum(axis=1))
         kind, p = quantile_of(name)
         ordered = [Sample.ordered(parts) for parts in self._values(kind, code).samples]
         return np.array([float(v[quantile_rank(p, len(v))]) if len(v) else math.nan for v in ordered])
@@ -163,7 +187,44 @@ class Metrics:
 
     def values(self, kind: str, request_class: str | None = None) -> npt.NDArray[np.float32]:
         """All values of a kind ("latency", "latency_all", "ttft") in seconds, pooled and ascending."""
-        return self._values(kind, self._code(request_class)).ordered
+        ordered = self._values(kind, self._code(request_class)).ordered
+        return ordered.repeated() if isinstance(ordered, Ranked) else ordered
+
+    def window_availability(
+        self,
+        window_s: float = WINDOW_MINUTES * MINUTE_S,
+        error_share: float = PARTIAL,
+        request_class: str | None = None,
+    ) -> Estimate:
+        """The share of windows in which less than `error_share` of the valid requests failed.
+
+        `window_s` is a whole number of minutes, in seconds; a window in which nobody asked was good. The
+        metric `availability_windows` is that of five minutes and 5 %. Raises ValueError, and KeyError for an
+        unknown request class.
+        """
+        window = round(window_s / MINUTE_S)
+        if window < 1 or abs(window * MINUTE_S - window_s) > 1e-6:
+            raise ValueError(f"window_s: expected a whole number of minutes (60, 300, ...), got {window_s}")
+        if not 0 < error_share <= 1:
+            raise ValueError(f"error_share: expected a share in (0, 1], got {error_share}")
+        code = self._code(request_class)
+        counts = np.array(
+            [
+                bad_windows(
+                    s.minutes if code is None else s.minutes[code : code + 1], s.seconds, window, error_share
+                )
+                for s in self._summaries
+            ],
+            dtype=np.float64,
+        )
+        return self._ratio_of(counts[:, 1] - counts[:, 0], counts[:, 1], "share")
+
+    def counts_above(
+        self, kind: str, limit: float, request_class: str | None = None
+    ) -> tuple[list[Floats], list[Floats]]:
+        """The values of a kind (see `KINDS`) above a limit, and all of them, by replication and cell."""
+        pooled = self._values(kind, self._code(request_class))
+        return pooled.above(limit), pooled.sizes
 
     def share_above(self, kind: str, limit: float, request_class: str | None = None) -> float:
         """The pooled share of values of a kind ("latency", "latency_all", "ttft") above a limit.
@@ -214,10 +275,30 @@ class Metrics:
 
     def _ratio(self, ratio: Ratio, code: int | None) -> Estimate:
         denominators = self._totals(ratio.denominator, code) / ratio.per
-        interval_of = share_interval if ratio.unit == "share" else ratio_interval
-        numerators = self._totals(ratio.numerator, code)
+        return self._ratio_of(self._totals(ratio.numerator, code), denominators, ratio.unit)
+
+    def _ratio_of(self, numerators: Floats, denominators: Floats, unit: str) -> Estimate:
+        interval_of = share_interval if unit == "share" else ratio_interval
         n = int(((denominators > 0) & ~np.isnan(numerators)).sum())
-        return estimate(interval_of(numerators, denominators), n, "t across replications", ratio.unit)
+        return estimate(interval_of(numerators, denominators), n, "t across replications", unit)
+
+    def tail(self, p: float, request_class: str | None = None) -> dict[str, Estimate]:
+        """The share of the slowest answered requests due to each cause; p in (0, 1), of their latency."""
+        if not 0 < p < 1:
+            raise ValueError(f"p must be in (0, 1), got {p}")
+        parts = self._tail(p, self._code(request_class))
+        return {
+            cause: self._ratio_of(parts[:, code], parts.sum(axis=1), "share")
+            for code, cause in enumerate(TAIL_CAUSES)
+        }
+
+    def _tail(self, p: float, code: int | None) -> Floats:
+        """Answered requests as slow as the p-quantile or slower, by replication and cause."""
+        if (p, code) not in self._tails:
+            ordered = self._values("latency", code).ordered
+            limit_s = float(ordered[quantile_rank(p, len(ordered))]) if len(ordered) else math.inf
+            self._tails[p, code] = np.stack([s.slow.tail(limit_s, code) for s in self._summaries])
+        return self._tails[p, code]
 
     def _quality(self, outcomes: tuple[str, ...], code: int | None) -> tuple[list[Floats], list[Floats]]:
         sums, trials = [], []
@@ -239,6 +320,8 @@ class Metrics:
         interval = quantile_interval(pooled.ordered, p, share_above)
         n = sum(bool(sizes.sum() > 0) for sizes in pooled.sizes)
         method = self._method() + ", inverted at the quantile"
+        if isinstance(pooled.ordered, Ranked):
+            method += f", values within {100 * RELATIVE_ERROR:.1f} %"
         if n and share_above(float(pooled.ordered[-1]), False).high > 1 - p:
             method += ", upper end beyond the largest value"
         return estimate(interval, n, method, "s")

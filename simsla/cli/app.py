@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,20 @@ def run(
     replications: Annotated[
         int | None, typer.Option(min=1, help="Independent runs, instead of the scenario's number.")
     ] = None,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=HALF_WIDTH",
+            help="Add replications until the 95 % interval of a metric is as narrow as this, such as "
+            "availability=0.0001 or latency_p99_s=0.05. May be given several times.",
+        ),
+    ] = None,
+    max_replications: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The most that --until may add up to; by default 50 times the first number."
+        ),
+    ] = None,
     horizon: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Such as 12h or 7d, instead of the scenario's.")
     ] = None,
@@ -119,6 +134,7 @@ def run(
             changes["routing"] = {"policy": policy}
         if changes:
             loaded = loaded.with_values(changes)
+        goals = goals_of(until or (), max_replications, loaded.replications)
         if check and not loaded.objectives:
             raise typer.BadParameter(f"{loaded.name} has no objectives", param_hint="--check")
         if out is not None:
@@ -131,6 +147,8 @@ def run(
                 seed=seed,
                 n_jobs=jobs or processes(loaded.replications),
                 keep_logs=out is not None,
+                until=goals,
+                max_replications=max_replications,
                 progress=False if quiet else None,
             )
         data = result.to_dict()
@@ -145,6 +163,81 @@ def run(
         if check and (missed := missed_objectives(result)):
             typer.echo("\n".join(missed), err=True)
             raise typer.Exit(OBJECTIVE_MISSED)
+
+
+@app.command(epilog=FAILURES)
+def rare(
+    scenario: ScenarioArgument,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FACTORY",
+            help="A policy instead of the scenario's; modules of the current folder can be named.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The luck of the whole estimate.")] = 1,
+    years: Annotated[
+        float | None, typer.Option(help="Years of faults to draw; by default about a million episodes.")
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, help="About the most requests to simulate.")] = 1_000_000,
+    within: Annotated[
+        float | None,
+        typer.Option(help="The relative half-width wanted, such as 0.1: no more requests than it takes."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="How long the policy remembers a fault, such as 2min."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one per core. It changes no number.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "--no-progress", "-q", help="No progress bar.")] = False,
+    show_traceback: Traceback = False,
+) -> None:
+    """Estimate an availability whose failures are too rare for a run.
+
+    Draws faults for thousands of years and simulates requests only around them.
+    """
+    with answered_failures(show_traceback), noted_warnings():
+        from simsla.analysis.windows import estimate_availability
+        from simsla.cli.rare_text import rare_report
+        from simsla.cli.text import note
+        from simsla.scenario import Scenario
+        from simsla.scenario.quantities import duration_s
+
+        for name, value in (("--years", years), ("--within", within)):
+            if value is not None and not 0 < value < float("inf"):
+                raise typer.BadParameter(f"expected a number above 0, got {value:g}", param_hint=name)
+        try:
+            memory_s = None if memory is None else duration_s(number_or_text(memory))
+        except ValueError:
+            memory_s = 0.0
+        if memory_s is not None and not 0 < memory_s < float("inf"):
+            raise typer.BadParameter(
+                f"expected a duration such as 2min, got {memory!r}", param_hint="--memory"
+            )
+        loaded = Scenario.load(scenario)
+        if isinstance(policy or loaded.routing, str):
+            import_from_current_folder()
+        with quiet_workers():
+            result = estimate_availability(
+                loaded,
+                policy,
+                seed=seed,
+                years=years,
+                requests=requests,
+                within=within,
+                memory_s=memory_s,
+                n_jobs=jobs or -1,
+                progress=False if quiet else None,
+            )
+        if as_json:
+            typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+            for caveat in result.caveats:
+                typer.echo(note(caveat), err=True)
+        else:
+            typer.echo(rare_report(result))
 
 
 @app.command(epilog=FAILURES)
@@ -163,6 +256,29 @@ def schema(show_traceback: Traceback = False) -> None:
         from simsla.scenario import Scenario
 
         typer.echo(json.dumps(Scenario.json_schema(), indent=2))
+
+
+def goals_of(until: Sequence[str], most: int | None, first: int) -> dict[str, float]:
+    """Half-widths by metric, from METRIC=HALF_WIDTH each; what cannot be is bad usage."""
+    from simsla.analysis.stopping import checked_until
+
+    goals: dict[str, float] = {}
+    for text in until:
+        metric, _, half_width = text.partition("=")
+        try:
+            goals |= checked_until({metric.strip(): float(half_width)})
+        except ValueError as error:
+            told = f"expected METRIC=HALF_WIDTH such as availability=0.0001, got {text!r}"
+            if str(error).startswith("until"):
+                told = str(error)
+            raise typer.BadParameter(told, param_hint="--until") from None
+    if most is not None and not goals:
+        raise typer.BadParameter("expected together with --until", param_hint="--max-replications")
+    if most is not None and most < first:
+        raise typer.BadParameter(
+            f"expected at least {first}, the first replications, got {most}", param_hint="--max-replications"
+        )
+    return goals
 
 
 def number_or_text(value: str | None) -> float | str | None:
