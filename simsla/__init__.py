@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simsla.scenario import Scenario, ScenarioError
     from simsla.simulation import PolicyError
     from simsla.studies import Study, sweep
+    from simsla.world.faults import timeline
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _HOMES = {
     "plot_timeline": "simsla.plots",
     "simulate": "simsla.run",
     "sweep": "simsla.studies",
+    "timeline": "simsla.world.faults",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "plot_timeline",
     "simulate",
     "sweep",
+    "timeline",
 ]
 
 _SUBPACKAGES = (

@@ -34,6 +34,8 @@ from simsla.analysis.runs import summarised_run, summary_of
 from simsla.analysis.stopping import MOST_ROUNDS_OF_FIRST, checked_until, next_count, too_wide
 from simsla.scenario import Scenario
 from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
+from simsla.simulation.hashes import fixed_hashes, hash_seed
+from simsla.simulation.surroundings import FIDELITIES, Fidelity
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,6 +55,11 @@ class Outcome(NamedTuple):
     summary: ReplicationSummary
     run: Replication | None
     failures: dict[str, Failures]
+    fidelity: Fidelity = "transport"
+    http_calls: int = 0
+    sdk_retries: int = 0
+    complaints: Mapping[str, int] = {}
+    hash_seed: int | None = None
 
 
 def replicate(
@@ -63,12 +70,38 @@ def replicate(
     keep_logs: bool,
     record: Record = "full",
 ) -> Outcome:
-    """Run one replication and reduce it to what metrics need; called in worker processes."""
-    if record == "summary":
-        summary, run = summarised_run(scenario, policy, seed, replication)
-        return Outcome(summary, None, dict(run.failures))
-    run = run_one(scenario, policy, seed, replication)
-    return Outcome(summary_of(scenario, run), run if keep_logs else None, dict(run.failures))
+    """Run one replication and reduce it to what metrics need; called in worker processes.
+
+    The errors of `run_one` leave with an `Outcome` as their `partial`, None where nothing was kept.
+    """
+    try:
+        if record == "summary":
+            summary, run = summarised_run(scenario, policy, seed, replication)
+            return outcome_of(summary, run, keep_logs=False)
+        run = run_one(scenario, policy, seed, replication)
+    except Exception as error:
+        recorded = getattr(error, "partial", None)
+        if isinstance(recorded, Replication):
+            some = record == "full" and recorded.end_s > recorded.start_s
+            error.partial = (  # type: ignore[attr-defined]
+                outcome_of(summary_of(scenario, recorded), recorded, keep_logs) if some else None
+            )
+        raise
+    return outcome_of(summary_of(scenario, run), run, keep_logs)
+
+
+def outcome_of(summary: ReplicationSummary, run: Replication, keep_logs: bool) -> Outcome:
+    """What is sent back of a run that was reduced to a summary."""
+    return Outcome(
+        summary,
+        run if keep_logs else None,
+        dict(run.failures),
+        run.fidelity,
+        run.http_calls,
+        run.sdk_retries,
+        run.complaints,
+        hash_seed(),
+    )
 
 
 def in_parallel(
@@ -82,19 +115,20 @@ def in_parallel(
     import joblib
     from tqdm import tqdm
 
-    outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(replicate)(*task) for task in tasks
-    )
-    bar = tqdm(
-        outcomes,
-        total=len(tasks),
-        desc=description,
-        unit="run",
-        file=sys.stderr,
-        disable=None if progress is None else not progress,
-        leave=False,
-    )
-    yield from bar
+    with fixed_hashes():
+        outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+            joblib.delayed(replicate)(*task) for task in tasks
+        )
+        bar = tqdm(
+            outcomes,
+            total=len(tasks),
+            desc=description,
+            unit="run",
+            file=sys.stderr,
+            disable=None if progress is None else not progress,
+            leave=False,
+        )
+        yield from bar
 
 
 def simulate(
@@ -126,8 +160,10 @@ def simulate(
 
     Issues typed warnings (`SimslaWarning`) where an assumption behind an interval does not hold.
 
-    Raises ScenarioError, PolicyError, ValueError for other arguments that cannot be, or VirtualTimeError
-    where virtual time cannot go on.
+    Raises ScenarioError, PolicyError, PolicyFactoryError for a policy whose factory fails, ValueError for
+    other arguments that cannot be, or VirtualTimeError where virtual time cannot go on. That and
+    PolicyFactoryError have the attribute `partial`: the Result of what was recorded until then, its last
+    replication a part of one unless `record="summary"`; None where there is nothing.
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
@@ -145,7 +181,14 @@ def simulate(
             (scenario, policy, seed, replication, keep_logs, record)
             for replication in range(len(outcomes), count)
         ]
-        outcomes += in_parallel(tasks, n_jobs, progress, scenario.name)
+        try:
+            outcomes.extend(in_parallel(tasks, n_jobs, progress, scenario.name))
+        except Exception as error:
+            if hasattr(error, "partial"):
+                if error.partial is not None:
+                    outcomes.append(error.partial)
+                error.partial = Result(scenario, policy, seed, outcomes, goals) if outcomes else None
+            raise
         result = Result(scenario, policy, seed, outcomes, goals)
         count = next_count(result._metrics, goals, most)
     for caveat in result.caveats:
@@ -172,6 +215,12 @@ class Result:
     `scenario`, `policy` (its name), `seed` and `replications` say what was run; `runs` holds each
     `Replication` where logs were kept. `caveats` are the typed warnings that go with the numbers; `failures`
     counts what the policy raised.
+
+    `fidelity` says how close to production the code ran that decided (see `simsla.simulation.Fidelity`).
+    `http_calls` counts the attempts, warm-up included, that HTTP clients of the policy's own made, and
+    `complaints` such calls that reached no deployment, by what was wrong with them. `hash_seed` is the seed
+    of the hashes of texts where all ran (worker processes have 0), None where it was random: code that
+    iterates sets of texts may then do otherwise next time.
     """
 
     def __init__(
@@ -194,6 +243,15 @@ class Result:
             for name, failures in outcome.failures.items():
                 known = self.failures.get(name)
                 self.failures[name] = failures if known is None else known.plus(failures.times)
+        self.fidelity: Fidelity = max((o.fidelity for o in outcomes), key=FIDELITIES.index)
+        seeds = {outcome.hash_seed for outcome in outcomes}
+        self.hash_seed = seeds.pop() if len(seeds) == 1 else None
+        self.http_calls = sum(outcome.http_calls for outcome in outcomes)
+        self._sdk_retries = sum(outcome.sdk_retries for outcome in outcomes)
+        self.complaints: dict[str, int] = {}
+        for outcome in outcomes:
+            for what, times in outcome.complaints.items():
+                self.complaints[what] = self.complaints.get(what, 0) + times
         summaries = [outcome.summary for outcome in outcomes]
         self._metrics = Metrics(summaries, environment_law(scenario, seed), groups_of(scenario))
 
@@ -334,6 +392,17 @@ class Result:
         return found
 
     @property
+    def sdk_retries(self) -> float:
+        """The share of `http_calls` that an SDK made by itself, underneath the policy, after a failed one."""
+        return self._sdk_retries / self.http_calls if self.http_calls else 0.0
+
+    @property
+    def sdk_amplification(self) -> float:
+        """Attempts for each call that the policy itself made over HTTP: 1 where the SDK retried nothing."""
+        made = self.http_calls - self._sdk_retries
+        return self.http_calls / made if made else 1.0
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """Measured valid requests by outcome."""
         return self._metrics.outcomes
@@ -431,6 +500,11 @@ class Result:
             "replications": self.replications,
             "requests": int(sum(s.requests.requests.sum() for s in counts)),
             "attempts": int(sum(s.requests.attempts.sum() + s.unattributed for s in counts)),
+            "fidelity": self.fidelity,
+            "http_calls": self.http_calls,
+            "sdk_retries": self.sdk_retries,
+            "sdk_amplification": self.sdk_amplification,
+            "complaints": self.complaints,
             "metrics": {name: estimate.to_dict() for name, estimate in self.metrics.items()},
             "outcomes": self.outcomes,
             "by": {name: self._nested(name) for name in self._dimensions()},

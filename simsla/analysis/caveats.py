@@ -13,6 +13,7 @@ from simsla.analysis.poststratify import ENOUGH_SPELLS
 from simsla.analysis.repairs import long_repairs
 from simsla.analysis.stationary import is_stationary
 from simsla.analysis.ties import exact_ties
+from simsla.analysis.too_late import never_happens
 from simsla.analysis.warnings import (
     FewEpisodesWarning,
     NoFailuresWarning,
@@ -62,6 +63,7 @@ def caveats(
         )
     if scenario is not None:
         stationary = is_stationary(scenario)
+        found.append(never_happens(scenario))
         found.append(long_repairs(scenario))
         found.append(overload(scenario, metrics.summaries))
     if stationary and (scenario is None or found[-1] is None):

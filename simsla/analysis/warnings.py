@@ -8,6 +8,7 @@ __all__ = [
     "ExogeneityWarning",
     "FewEpisodesWarning",
     "LongRepairWarning",
+    "NeverHappensWarning",
     "NoFailuresWarning",
     "PlannedFaultsWarning",
     "PrecisionWarning",
@@ -50,6 +51,10 @@ class UnstableQueueWarning(SimslaWarning):
 
 class LongRepairWarning(SimslaWarning):
     """Faults last longer than the measured time: their end, and what comes after it, is hardly seen."""
+
+
+class NeverHappensWarning(SimslaWarning):
+    """Something is planned for after the horizon, where no request meets it."""
 
 
 class ExactTiesWarning(SimslaWarning):

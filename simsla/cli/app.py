@@ -11,6 +11,7 @@ import typer
 
 import simsla
 from simsla.cli.failures import FAILURES, OBJECTIVE_MISSED, answered_failures, noted_warnings
+from simsla.cli.importing import importing
 from simsla.cli.workers import processes, quiet_workers
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Will this LLM routing policy keep its SLA, at what tail latency, at what price?",
     epilog=FAILURES,
 )
+app.add_typer(importing)
 
 ScenarioArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="A YAML file, or the name of a shipped scenario.")
@@ -141,7 +143,7 @@ def run(
             folder.claim(out)
         if isinstance(loaded.routing, str):
             import_from_current_folder()
-        with quiet_workers():
+        with quiet_workers(), folder.partial_kept(out):
             result = simulate(
                 loaded,
                 seed=seed,

@@ -62,7 +62,8 @@ def answered_failures(show_traceback: bool) -> Iterator[None]:
         if is_refusal(error):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(BAD_USAGE) from None
-        typer.echo(f"the simulation failed: {type(error).__name__}: {error}{where(error)}", err=True)
+        notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
+        typer.echo(f"the simulation failed: {type(error).__name__}: {error}{where(error)}{notes}", err=True)
         raise typer.Exit(SIMULATION_FAILED) from None
 
 

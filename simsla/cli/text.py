@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from simsla.analysis import MORE_IS_BETTER, Estimate
@@ -25,14 +25,26 @@ HEADLINES: Final = {
     "latency_p999_s": "latency p99.9",
     "ttft_p99_s": "first token p99",
     "cost_usd_per_day": "cost per day",
+    "cost_pods_usd_per_day": "pods besides, per day",
     "cost_usd_per_1k_requests": "cost per 1,000 requests",
     "amplification": "attempts per request",
+    "requests_per_intent": "requests per intent",
+    "intent_availability": "intents served",
     "degraded_share": "degraded",
+    "satisfaction": "satisfaction",
     "cache_hit_share": "cache hits",
     "cache_false_hit_share": "false cache hits",
 }
-OF_CACHES: Final = ("cache_hit_share", "cache_false_hit_share")
-"""Shown only where there were hits; the second is a share of those of known truth."""
+SHOWN_WHERE: Final[Mapping[str, Callable[[Mapping[str, float]], bool]]] = {
+    "cost_pods_usd_per_day": lambda values: values["cost_pods_usd_per_day"] > 0,
+    "requests_per_intent": lambda values: values["requests_per_intent"] > 1,
+    "intent_availability": lambda values: values["requests_per_intent"] > 1,
+    "satisfaction": lambda values: True,
+    "cache_hit_share": lambda values: values["cache_hit_share"] > 0,
+    "cache_false_hit_share": lambda values: values["cache_hit_share"] > 0,
+}
+"""When there is something to say: pods that cost something, clients who asked again, hits. A number that is
+not known, such as satisfaction without scores of quality, is not shown either."""
 
 Numbers = Mapping[str, Any]
 
@@ -40,7 +52,7 @@ Numbers = Mapping[str, Any]
 def report(result: Result, data: Mapping[str, Any]) -> str:
     """The whole result; `data` is `result.to_dict()`."""
     parts = [
-        headline(result, data),
+        headline(result, data) + fidelity(result),
         table(["", "value", "95 % interval"], [estimate_row(result, name) for name in headlines(result)]),
         outcomes(result),
         table(
@@ -78,12 +90,36 @@ def headline(result: Result, data: Mapping[str, Any]) -> str:
     )
 
 
+def fidelity(result: Result) -> str:
+    """How the policy ran, and what its SDK did underneath it; nothing for asyncio code on the transport."""
+    if result.fidelity == "transport":
+        return ""
+    told = f"fidelity: {result.fidelity}"
+    if result.http_calls:
+        told += (
+            f"; {result.sdk_retries:.2%} of {result.http_calls:,} HTTP calls were retries of the SDK's own, "
+            f"{result.sdk_amplification:.2f} calls for each that the policy made"
+        )
+    if result.hash_seed is None:
+        told += "; texts hashed at random, so that code which iterates sets of them may differ next time"
+    else:
+        told += f"; texts hashed with PYTHONHASHSEED={result.hash_seed}"
+    lines = [wrapped(told)]
+    complaints = sorted(result.complaints.items(), key=lambda item: -item[1])
+    lines += [
+        wrapped(f"{times:,} HTTP calls reached no deployment: {what}")
+        for what, times in complaints[:MOST_FAILURES]
+    ]
+    return "".join(f"\n{line}" for line in lines)
+
+
 def headlines(result: Result) -> list[str]:
     """The metrics that have something to say."""
     values = {name: result.metrics[name].value for name in HEADLINES}
-    cached = values["cache_hit_share"] > 0
     return [
-        name for name, value in values.items() if name not in OF_CACHES or (cached and not math.isnan(value))
+        name
+        for name, value in values.items()
+        if name not in SHOWN_WHERE or (not math.isnan(value) and SHOWN_WHERE[name](values))
     ]
 
 

@@ -206,7 +206,8 @@ class _AfterAttempts(RoutingError):
             self.__cause__ = self.errors[-1]
 
     def __str__(self) -> str:
-        return f"{len(self.errors)} attempts failed" + "".join(f"; {error}" for error in self.errors)
+        attempts = "1 attempt" if len(self.errors) == 1 else f"{len(self.errors)} attempts"
+        return f"{attempts} failed" + "".join(f"; {error}" for error in self.errors)
 
 
 class AllAttemptsFailed(_AfterAttempts):

@@ -35,7 +35,13 @@ class Transport(Protocol):
     def stream(
         self, request: Request, deployment: Deployment, *, timeouts: Timeouts, max_tokens: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
-        """One attempt whose chunks are seen arriving; leaving the context ends the attempt at once."""
+        """One attempt whose chunks are seen arriving; leaving the context ends the attempt at once.
+
+        The iterator may have a method ``rest()`` beside ``__anext__``, for a reader who does not look at when
+        each chunk comes: all of the answer that is still to come as one `Chunk` when it is there. Where the
+        answer breaks off, the chunk is what had come, without a ``finish_reason``, and the next step raises
+        the error.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from simsla.scenario.components import Component, Fault, empty_if_none
+from simsla.scenario.components import Component, Family, empty_if_none
 from simsla.scenario.fields import Model, refuse
 from simsla.scenario.quantities import PositiveDuration, Whole
 
@@ -43,7 +43,7 @@ class RateLimits(Model):
         return self.rpm is not None or self.tpm is not None
 
 
-class Account(RateLimits):
+class Account(Family, RateLimits):
     """An account: a component on which its deployments depend, and limits that they share.
 
         accounts:
@@ -57,7 +57,6 @@ class Account(RateLimits):
 
     max_concurrency: Annotated[Whole, Field(ge=1)] | None = None
     """Attempts that may be queued or answered at once; beyond it they get a 429."""
-    faults: tuple[Fault, ...] = ()
 
     @property
     def limits_anything(self) -> bool:
@@ -66,7 +65,9 @@ class Account(RateLimits):
 
     def as_component(self) -> Component:
         """The account as a component."""
-        return Component(kind="account", faults=self.faults)
+        return Component(
+            kind="account", faults=self.faults, parent=self.parent, beta=self.beta, crew=self.crew
+        )
 
 
 AccountOrNone = Annotated[Account, BeforeValidator(empty_if_none)]

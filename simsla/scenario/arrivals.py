@@ -11,13 +11,13 @@ from simsla.distributions import Distribution
 from simsla.scenario.arrivals_dispersion import Dispersion, Phase, two_phases
 from simsla.scenario.arrivals_shape import Profile, Surge
 from simsla.scenario.fields import Dist, Model, refuse
-from simsla.scenario.quantities import Number, PositiveDuration, Rate, Whole, rate_per_s
+from simsla.scenario.quantities import Number, PositiveDuration, Rate, TimeDist, Whole, rate_per_s
 
 __all__ = ["GammaArrivals", "MmppArrivals", "MmppState", "PoissonArrivals", "SessionArrivals"]
 
 
 class Shaped(Model):
-    """What every Poisson process may have: a profile of its rate in time, and surges on top of it."""
+    """What every process with a rate may have: a profile of its rate in time, and surges on top of it."""
 
     profile: Profile | None = None
     surges: tuple[Surge, ...] = ()
@@ -93,26 +93,22 @@ class MmppArrivals(Shaped):
         return tuple(Phase(state.rate_per_s, state.mean_s) for state in self.states)
 
 
-class GammaArrivals(Model):
+class GammaArrivals(Shaped):
     """A renewal process: the times between arrivals are independent and gamma distributed.
 
     `{kind: gamma, rate: 5/s, cv: 3}`. With cv = 1 it is a Poisson process, above 1 it comes in bursts, below
-    1 it is more regular. The index of dispersion tends to cv^2 in long windows.
+    1 it is more regular. The index of dispersion tends to cv^2 in long windows. A profile and surges stretch
+    time: where the rate is twice as high, everything happens in half the time, bursts and lulls too.
     """
 
     kind: Literal["gamma"]
     rate_per_s: Rate = Field(alias="rate")
     cv: Annotated[Number, Field(gt=0, le=100)]
-    """Standard deviation / mean of the times between arrivals."""
+    """Standard deviation / mean of the times between arrivals, where the rate does not change."""
 
     def mean_rate_per_s(self) -> float:
-        """Requests per second in the long run."""
+        """Requests per second in the long run, surges not counted."""
         return self.rate_per_s
-
-    @property
-    def steady(self) -> bool:
-        """It fluctuates in the same way at all times."""
-        return True
 
 
 class SessionArrivals(Model):
@@ -128,11 +124,11 @@ class SessionArrivals(Model):
 
     kind: Literal["sessions"]
     users: Annotated[Whole, Field(ge=1, le=1_000_000)]
-    think: Dist
+    think: TimeDist
     """Seconds between the end of a request and the user's next one."""
     requests_per_session: Dist
     """Rounded to whole requests, at least one."""
-    pause: Dist | None = None
+    pause: TimeDist | None = None
     """Seconds between sessions; None: the think time."""
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from simsla.scenario.fields import Dist, Model, refuse
-from simsla.scenario.quantities import Duration, Number, Whole
+from simsla.scenario.fields import Model, refuse
+from simsla.scenario.quantities import Duration, Number, TimeDist, Whole
 
 __all__ = ["Client", "ClientBackoff", "ClientBudget"]
 
@@ -77,7 +77,7 @@ class Client(Model):
     backoff: ClientBackoff = Field(default_factory=ClientBackoff)
     budget: ClientBudget | None = None
     """None: every client makes all its retries, whatever the others do."""
-    timeout: Dist | None = None
+    timeout: TimeDist | None = None
     """Seconds for which it waits for each request, which then counts as timed out; the class's deadline,
     which the service keeps, holds besides."""
     cancels: Annotated[bool, Field(strict=True)] = True

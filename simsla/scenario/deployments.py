@@ -12,11 +12,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from simsla.distributions import LogNormal, nearest
 from simsla.routing import Deployment
 from simsla.scenario.accounts import RateLimits
-from simsla.scenario.fields import Dist, Frozen, FrozenDict, Model, Name, refuse
+from simsla.scenario.addresses import BaseUrl, MadeUpKey
+from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.latency import Latency
 from simsla.scenario.prices import Price, PriceOrReference
 from simsla.scenario.quality import Quality
-from simsla.scenario.quantities import Duration, Share, Whole
+from simsla.scenario.quantities import Duration, Share, TimeDist, Whole
 from simsla.scenario.service import Service
 
 __all__ = ["ERROR_KINDS", "Billing", "DeploymentSpec", "Latency", "Tier"]
@@ -87,9 +88,13 @@ class DeploymentSpec(RateLimits):
     tier: Tier = "standard"
     components: tuple[str, ...] = ()
     """Further components it depends on, besides its provider and its region."""
-    base_url: str | None = None
+    base_url: BaseUrl | None = None
+    """Where it is called over HTTP; None: at OpenAI's own address."""
     api_key_env: str | None = None
     """The name of an environment variable, never a key."""
+    api_key: MadeUpKey | None = None
+    """A made-up key, never a real one: the one written in the code under test, which tells it from others at
+    the same address."""
     context_window: Annotated[Whole, Field(ge=1)] | None = None
     capabilities: tuple[Name, ...] = ()
     """All that it can do beyond plain text, such as vision, tools, json."""
@@ -97,7 +102,7 @@ class DeploymentSpec(RateLimits):
     latency: Latency
     errors: Errors = Field(default_factory=FrozenDict)
     """The share of attempts that fail by themselves, by kind (see ERROR_KINDS)."""
-    error_latency: Dist = LogNormal.of(mean=0.25, p99=1.0)
+    error_latency: TimeDist = LogNormal.of(mean=0.25, p99=1.0)
     """Seconds to an HTTP error or a refused connection."""
     retry_after_s: Duration | None = Field(default=None, alias="retry_after")
     """Sent with a 429 or 503."""
@@ -116,6 +121,12 @@ class DeploymentSpec(RateLimits):
     def _queue_needs_slots(self) -> Self:
         if self.queue_limit is not None and self.max_concurrency is None:
             raise refuse("no queue_limit without max_concurrency", self.queue_limit, below="queue_limit")
+        return self
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_env is not None:
+            raise refuse("no api_key beside api_key_env", below="api_key")
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +24,34 @@ def path_of(location: Location) -> str:
     return "".join(steps).removeprefix(".")
 
 
-def location_of(path: str) -> Location:
-    """The location that a path means; `faults.0` and `faults[0]` are the same."""
-    steps = ((index or name) for index, name in STEP.findall(path))
-    return tuple(int(step) if step.isdigit() else step for step in steps)
+def location_of(path: str, data: object = None) -> Location:
+    """The location that a path means; `faults.0` and `faults[0]` are the same.
+
+    Where names contain dots (`gpt-4.1`), the longest one that exists in `data` is meant.
+    """
+    location: list[str | int] = []
+    while path:
+        names = data if isinstance(data, Mapping) else {}
+        fitting = [name for name in map(str, names) if f"{path}.".startswith((f"{name}.", f"{name}["))]
+        if name := max(fitting, key=len, default=""):
+            location.append(name)
+            path = path[len(name) :].removeprefix(".")
+        else:
+            step = STEP.match(path)
+            found = (step[1] or step[2]) if step else path
+            location.append(int(found) if found.isdigit() else found)
+            path = path[step.end() :].removeprefix(".") if step else ""
+        data = below(data, location[-1])
+    return tuple(location)
+
+
+def below(data: object, step: str | int) -> object:
+    """What stands at a step; None where nothing does."""
+    if isinstance(data, Mapping):
+        return next((value for key, value in data.items() if str(key) == step), None)
+    if isinstance(data, list | tuple) and isinstance(step, int) and step < len(data):
+        return data[step]
+    return None
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,19 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PlainSerializer,
     ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from simsla.distributions import Distribution
-from simsla.scenario.fields import DISTRIBUTION_MARK, Dist, Model, Name, refuse
+from simsla.scenario.fields import Model, Name, refuse
 from simsla.scenario.files import shipped
 from simsla.scenario.incidents import with_measured
 from simsla.scenario.moments import Moment, moment_s
-from simsla.scenario.quantities import Duration, Number, PositiveDuration, Share, Whole, duration_s
+from simsla.scenario.quantities import Duration, Number, PositiveDuration, Share, TimeDist, Whole, duration_s
 
 __all__ = ["Episode", "Fault", "FaultKind", "Flapping", "Only", "Rollback"]
 
@@ -29,13 +27,9 @@ FaultKind = Literal[
     "outage", "hang", "brownout", "slowdown", "cut", "malformed", "rate_limit_storm", "connect"
 ]
 
+PROCESSES: Final = "schedule, gap with repair, uptime with repair, measured"
+
 WITH_DEFAULT_SEVERITY: Final = ("outage", "hang", "connect")
-
-SPELL_SCHEMA: Final = {"anyOf": [DISTRIBUTION_MARK, {"type": "string", "description": "20s, 5min"}]}
-
-
-def seconds_if_text(value: object) -> object:
-    return duration_s(value) if isinstance(value, str) else value
 
 
 def above_zero(found: Distribution) -> Distribution:
@@ -44,9 +38,7 @@ def above_zero(found: Distribution) -> Distribution:
     return found
 
 
-Spell = Annotated[
-    Dist, BeforeValidator(seconds_if_text), AfterValidator(above_zero), WithJsonSchema(SPELL_SCHEMA)
-]
+Spell = Annotated[TimeDist, AfterValidator(above_zero)]
 """How long something lasts: a distribution of seconds, or a duration such as 20s."""
 
 
@@ -185,9 +177,9 @@ class Fault(Model, json_schema_extra=with_reference):
     schedule: Annotated[
         tuple[Episode, ...], PlainSerializer(as_written, return_type=list[dict[str, Any]])
     ] = ()
-    gap: Dist | None = None
-    uptime: Dist | None = None
-    repair: Dist | None = None
+    gap: TimeDist | None = None
+    uptime: TimeDist | None = None
+    repair: TimeDist | None = None
     rollback: Rollback | None = None
     source: str | None = None
     """Where the numbers come from."""
@@ -252,7 +244,7 @@ class Fault(Model, json_schema_extra=with_reference):
         sources = ["schedule"] * bool(self.schedule) + between
         if len(sources) != 1:
             found = " and ".join(sources) or "none of them"
-            raise refuse(f"exactly one of schedule, gap with repair, uptime with repair; found {found}")
+            raise refuse(f"exactly one of {PROCESSES}; found {found}")
         if self.rollback is not None and self.repair is not None:
             raise refuse("no repair beside a rollback", below="repair")
         if bool(between) != (self.lasts is not None) and not (self.schedule and self.rollback):

@@ -22,25 +22,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from simsla.distributions import Constant, nearest
-from simsla.scenario.fields import DISTRIBUTION_MARK, Dist, Model, refuse
-from simsla.scenario.quantities import Duration, Number, PositiveDuration, Whole, duration_s
+from simsla.scenario.fields import Model, refuse
+from simsla.scenario.quantities import Duration, Number, PositiveDuration, TimeDist, Whole
 
 __all__ = ["Autoscaler", "Crash", "Gateway", "ScalingMetric", "ScalingPolicy", "ScalingRules"]
 
-
-def seconds(value: object) -> object:
-    """A distribution may be written as a duration."""
-    return Constant(duration_s(value)) if isinstance(value, str) else value
-
-
-TimeDist = Annotated[
-    Dist,
-    BeforeValidator(seconds),
-    WithJsonSchema({"anyOf": [DISTRIBUTION_MARK, {"type": "string", "description": "a duration"}]}),
-]
 
 PER_POD: Final = ("concurrency", "rate", "cpu")
 """Metrics that each pod has and that are averaged over pods; others belong to the gateway as a whole."""

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from simsla.scenario.fields import Dist, Frozen, FrozenDict, Model, refuse
+from simsla.scenario.fields import Frozen, FrozenDict, Model, refuse
 from simsla.scenario.instants import TimeOfDay
-from simsla.scenario.quantities import Number, PositiveDuration
+from simsla.scenario.quantities import Number, PositiveDuration, TimeDist
 
 __all__ = ["Correlation", "Latency"]
 
@@ -41,9 +41,9 @@ def each_once(profile: dict[float, float]) -> dict[float, float]:
 class Latency(Model):
     """How long an answer takes: `first_token` plus output tokens x `per_token`, or one `total`."""
 
-    first_token: Dist | None = None
-    per_token: Dist | None = None
-    total: Dist | None = None
+    first_token: TimeDist | None = None
+    per_token: TimeDist | None = None
+    total: TimeDist | None = None
     correlation: Correlation | None = None
     profile: Annotated[Frozen[TimeOfDay, Factor], AfterValidator(each_once)] = Field(
         default_factory=FrozenDict

@@ -9,9 +9,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from simsla.scenario.fields import refuse
+from simsla.scenario.fields import DISTRIBUTION_MARK, Dist, refuse
 
-__all__ = ["Duration", "Number", "PositiveDuration", "Rate", "Share", "Whole", "format_duration"]
+__all__ = ["Duration", "Number", "PositiveDuration", "Rate", "Share", "TimeDist", "Whole", "format_duration"]
 
 SECONDS: Final = {
     "ms": 1e-3,
@@ -54,6 +54,15 @@ def plain_number(value: object) -> float | None:
     return None
 
 
+def always(value: object) -> object:
+    """A distribution of seconds that is one value may be written as a duration."""
+    if not isinstance(value, str):
+        return value
+    if (match := QUANTITY.fullmatch(value)) and match[2] in SECONDS:
+        return duration_s(value)
+    raise refuse("a number of seconds, a duration such as 250ms or 5min, or a mapping with a kind", value)
+
+
 def above_zero(value: float) -> float:
     if value <= 0:
         raise refuse("a duration above 0", value)
@@ -84,6 +93,12 @@ Duration = Annotated[
         }
     ),
 ]
+TimeDist = Annotated[
+    Dist,
+    BeforeValidator(always),
+    WithJsonSchema({"anyOf": [DISTRIBUTION_MARK, {"type": "string", "description": "20s, 5min"}]}),
+]
+"""How long something lasts: a distribution of seconds, or a duration such as 20s, always the same."""
 PositiveDuration = Annotated[Duration, AfterValidator(above_zero)]
 Rate = Annotated[
     float,

@@ -3,7 +3,7 @@
 network:
   rtt:
     us-east-1: {us-east-1: 2ms, eu-west-1: 80ms}    # from the clients' region to the deployment's
-    eu-west-1: {us-east-1: 80ms, eu-west-1: 2ms}
+    eu-west-1: {us-east-1: {kind: lognormal, median: 80, p99: 140, unit: ms}, eu-west-1: 2ms}
   partitions:
     - {from: us-east-1, to: eu-west-1, at: "03:00", for: 20min}
     - {from: eu-west-1, to: us-east-1, uptime: {kind: exponential, mean: 90, unit: d}, repair: 15min}
@@ -21,7 +21,7 @@ from simsla.scenario.errors import Location
 from simsla.scenario.faults import Fault, Spell
 from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.moments import Moment
-from simsla.scenario.quantities import Duration, PositiveDuration
+from simsla.scenario.quantities import PositiveDuration, TimeDist
 
 __all__ = ["Network", "Partition", "regions_used"]
 
@@ -68,8 +68,9 @@ class Network(Model):
     or two round trips more.
     """
 
-    rtt_s: Frozen[Name, Frozen[Name, Duration]] = Field(default_factory=FrozenDict, alias="rtt")
-    """By the clients' region and the deployments'; between pairs that are not told of it is 0."""
+    rtt: Frozen[Name, Frozen[Name, TimeDist]] = Field(default_factory=FrozenDict)
+    """Durations, or distributions of seconds that are drawn for every attempt, by the clients' region and the
+    deployments'; between pairs that are not told of it is 0."""
     partitions: tuple[Partition, ...] = ()
 
     def divided(self, regions: Mapping[str, Component]) -> dict[str, Component]:

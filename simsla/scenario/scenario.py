@@ -26,6 +26,7 @@ from simsla.scenario.accounts import AccountOrNone
 from simsla.scenario.components import Component, ComponentOrNone, RegionOrNone
 from simsla.scenario.deployments import DeploymentSpec
 from simsla.scenario.errors import Problem, ScenarioError, location_of
+from simsla.scenario.factories import factory_as_written, factory_name
 from simsla.scenario.fields import Frozen, FrozenDict, Model, Name, refuse
 from simsla.scenario.files import find_scenario
 from simsla.scenario.gateway import Gateway
@@ -67,22 +68,12 @@ def routing(value: object) -> RoutingPolicy | str:
     try:
         return RoutingPolicy.from_dict(value, path="")
     except ConfigError as error:
-        raise refuse(error.expected, error.value, error.suggestion, error.path) from None
-
-
-def factory_name(value: Mapping[str, Any]) -> str:
-    others = [key for key in value if key != "policy"]
-    if others:
-        raise refuse("nothing beside policy", others[0], below=str(others[0]))
-    name = value["policy"]
-    module, _, factory = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if not all(part.isidentifier() for part in (*module.split("."), *factory.split("."))):
-        raise refuse("package.module:factory", name, below="policy")
-    return str(name)
+        at = location_of(error.path, value)
+        raise refuse(error.expected, error.value, error.suggestion, at) from None
 
 
 def routing_as_written(value: RoutingPolicy | str) -> dict[str, Any]:
-    return {"policy": value} if isinstance(value, str) else value.to_dict()
+    return factory_as_written(value) if isinstance(value, str) else value.to_dict()
 
 
 Routing = Annotated[
@@ -163,7 +154,7 @@ class Scenario(Model):
             try:
                 self.routing.check([spec.to_deployment() for spec in self.deployment_specs], path="routing")
             except ConfigError as error:
-                at = location_of(error.path)
+                at = location_of(error.path, {"routing": self.routing.to_dict()})
                 problems.append(Problem(at, error.expected, error.value, error.suggestion))
         return problems
 

@@ -42,7 +42,10 @@ def complete_schema(generated: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = walk(generated)
     factory = {
         "type": "object",
-        "properties": {"policy": {"type": "string", "description": "package.module:factory"}},
+        "properties": {
+            "policy": {"type": "string", "description": "package.module:factory"},
+            "options": {"type": ["object", "null"], "description": "The factory's arguments by name."},
+        },
         "required": ["policy"],
         "additionalProperties": False,
     }

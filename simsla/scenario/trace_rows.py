@@ -134,7 +134,7 @@ def parquet_rows(path: Path, layout: Layout | None) -> tuple[Layout, Iterator[Ro
     try:
         frame = pd.read_parquet(path)
     except ImportError:
-        expected = "pyarrow to be installed, which reads Parquet, or the trace as CSV or JSON lines"
+        expected = "pyarrow to be installed (simsla[parquet]), or the trace as CSV or JSON lines"
         raise TraceError(path, expected) from None
     except Exception as error:  # whatever the engine says of a file that is none
         raise TraceError(path, f"a readable Parquet file ({error})") from None

@@ -22,7 +22,7 @@ from simsla.scenario.clients import Client
 from simsla.scenario.deployments import Tier
 from simsla.scenario.fields import Dist, Model, Name, ShareDist, refuse
 from simsla.scenario.poison import PoisonOrShare
-from simsla.scenario.quantities import Number, PositiveDuration, Share, Whole
+from simsla.scenario.quantities import Number, PositiveDuration, Share, TimeDist, Whole
 
 __all__ = ["Arrivals", "PoissonArrivals", "RequestClass", "Topics", "TraceArrivals"]
 
@@ -101,7 +101,7 @@ class RequestClass(Model):
     complexity: ShareDist | None = None
     deadline_s: PositiveDuration = Field(default=120.0, alias="deadline")
     """From arrival; a request that is not answered by then counts as timed out."""
-    patience: Dist | None = None
+    patience: TimeDist | None = None
     """The client gives up after this long."""
     client: Client | None = None
     """What clients do by themselves: time out, and ask again; None: each asks once."""

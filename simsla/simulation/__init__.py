@@ -2,7 +2,6 @@
 
 from simsla.simulation.harness import Failures
 from simsla.simulation.policies import (
-    BlockingPolicyError,
     Policy,
     PolicyError,
     PolicyFactoryError,
@@ -10,10 +9,11 @@ from simsla.simulation.policies import (
     resolve_policy,
 )
 from simsla.simulation.replication import Replication, run_one
+from simsla.simulation.surroundings import Fidelity
 
 __all__ = [
-    "BlockingPolicyError",
     "Failures",
+    "Fidelity",
     "Policy",
     "PolicyError",
     "PolicyFactoryError",

@@ -10,6 +10,8 @@ from typing import Any
 
 from simsla.routing import Request, Transport
 from simsla.routing.errors import nearest
+from simsla.scenario.factories import FactoryName
+from simsla.virtualtime import blocking
 
 Handle = Callable[[Request], Awaitable[Any]]
 Policy = Callable[[Transport], Handle]
@@ -19,16 +21,12 @@ class PolicyError(Exception):
     """A policy that cannot be found, or that is not one."""
 
 
-class BlockingPolicyError(PolicyError, TypeError):
-    """A policy whose `handle` is a plain function, which would stop virtual time while it runs."""
-
-
 class PolicyFactoryError(RuntimeError):
     """A policy whose factory raised; the cause is what it raised."""
 
 
 def resolve_policy(policy: Policy | str) -> Policy:
-    """The factory itself, or what `"package.module:factory"` names. Raises PolicyError."""
+    """The factory itself, or what `"package.module:factory"` names, with its options. Raises PolicyError."""
     if not isinstance(policy, str):
         if not callable(policy):
             raise PolicyError(f"a policy is a factory(transport) -> handle(request), not {policy!r}")
@@ -48,19 +46,26 @@ def resolve_policy(policy: Policy | str) -> Policy:
                 + (f"; did you mean {hint!r}?" if hint else "")
             )
         found = getattr(found, part)
-    return resolve_policy(found)
+    factory = resolve_policy(found)
+    options = policy.options if isinstance(policy, FactoryName) else None
+    return functools.partial(factory, **options) if options else factory
 
 
 def name_of(policy: Policy | str) -> str:
     """How results name a policy: as it was given, or by the name of its factory."""
     if isinstance(policy, str):
-        return policy
+        return str(policy)
+    while isinstance(policy, functools.partial):
+        policy = policy.func
     module, name = getattr(policy, "__module__", None), getattr(policy, "__qualname__", None)
     return f"{module}:{name}" if module and name else type(policy).__name__
 
 
 def handle_of(policy: Policy, transport: Transport) -> Handle:
-    """Call the factory, and check what it returns. Raises PolicyError or PolicyFactoryError."""
+    """Call the factory, and check what it returns; a plain function is run as blocking code in virtual time.
+
+    Raises PolicyError or PolicyFactoryError.
+    """
     try:
         handle = policy(transport)
     except Exception as error:
@@ -71,18 +76,24 @@ def handle_of(policy: Policy, transport: Transport) -> Handle:
         raise PolicyError(
             f"policy {name_of(policy)}: the factory must return handle(request), not {handle!r}"
         )
-    if not _is_async(handle):
-        raise BlockingPolicyError(
-            f"policy {name_of(policy)}: its handle {getattr(handle, '__qualname__', handle)!r} is a plain "
-            "function; write it as 'async def': blocking code is not supported yet"
+    if _is(handle, inspect.isgeneratorfunction) or _is(handle, inspect.isasyncgenfunction):
+        raise PolicyError(
+            f"policy {name_of(policy)}: its handle {getattr(handle, '__qualname__', handle)!r} yields, "
+            "so that calling it answers nothing; it must return the answer"
         )
-    return handle
+    return handle if _is(handle, inspect.iscoroutinefunction) else blocking.handle_of(handle)
 
 
-def _is_async(handle: object) -> bool:
+def is_blocking(handle: Handle) -> bool:
+    """Whether `handle_of` was given a plain function for it."""
+    return getattr(handle, "__code__", None) is _BLOCKING_CODE
+
+
+_BLOCKING_CODE = getattr(blocking.handle_of(print), "__code__", None)
+
+
+def _is(handle: Callable[..., Any], kind: Callable[[object], bool]) -> bool:
     while isinstance(handle, functools.partial):
         handle = handle.func
-    if not (inspect.isfunction(handle) or inspect.ismethod(handle)):
-        handle = getattr(handle, "__call__", handle)  # noqa: B004 - an object with `async def __call__`
-    # Whatever it is, `inspect` answers; its stubs ask for a callable.
-    return inspect.iscoroutinefunction(inspect.unwrap(handle)) or inspect.iscoroutinefunction(handle)  # type: ignore[arg-type]
+    # Or an object with a method `__call__` of that kind.
+    return kind(handle) or kind(getattr(handle, "__call__", None))  # noqa: B004

@@ -12,11 +12,28 @@ from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
 from simsla.records.log import Columns
+from simsla.routing import RoutingPolicy
 from simsla.simulation.clients import source_kind
 from simsla.simulation.harness import Failures, Harness
 from simsla.simulation.interrupts import interruptible
-from simsla.simulation.policies import Policy, handle_of, resolve_policy
-from simsla.virtualtime import SimEventLoop, running_loop_set_aside
+from simsla.simulation.policies import (
+    Handle,
+    Policy,
+    PolicyFactoryError,
+    handle_of,
+    is_blocking,
+    name_of,
+    resolve_policy,
+)
+from simsla.simulation.surroundings import Fidelity, Surroundings, fidelity_of
+from simsla.virtualtime import (
+    DeadlockError,
+    LeakedTasksError,
+    SimEventLoop,
+    blocking,
+    running_loop_set_aside,
+)
+from simsla.virtualtime.waiting import describe, readable_time
 from simsla.world.assembly import transport_of
 from simsla.world.environment import Environment
 from simsla.world.faults import draw_environment
@@ -39,9 +56,11 @@ class Replication:
 
     `log` holds both logs, warm-up included; it is empty where another recorder kept them. Its times are on
     the run's clock, which is 0 at the absolute time `epoch_s`; requests that arrived in [start_s, end_s) of
-    that clock are the measured ones. `unowned` counts the attempts that belonged to no request, `failures`
-    what the policy raised, by type, and `leftover_tasks` the background tasks that would not end when
-    cancelled.
+    that clock are the measured ones. `unowned` counts the attempts that belonged to no request and `failures`
+    what the policy raised, by type.
+
+    Of a run that ended with an error, `partial` of that error holds what was recorded until then: requests
+    that had ended, and `end_s` no later than the error. Where the warm-up had not ended, it is measured.
     """
 
     seed: int
@@ -53,9 +72,16 @@ class Replication:
     environment: Environment
     unowned: int = 0
     failures: Mapping[str, Failures] = field(default_factory=dict)
-    leftover_tasks: int = 0
     gateway: GatewayUsage | None = None
     """The gateway's pods over time, and what their autoscaler saw; None without pods."""
+    fidelity: Fidelity = "transport"
+    """How close to production the code ran that decided."""
+    http_calls: int = 0
+    """The attempts that were made by HTTP clients of the policy's own."""
+    sdk_retries: int = 0
+    """Those of them that an SDK made by itself, underneath the policy, because its last one had failed."""
+    complaints: Mapping[str, int] = field(default_factory=dict)
+    """HTTP calls that reached no deployment: how often, by what was wrong with them."""
 
     @property
     def requests(self) -> Columns:
@@ -85,8 +111,13 @@ def run_one(
     whole horizon after the warm-up. The luck of a request does not depend on the window. `recorder` receives
     the logs in place of the columns of the result.
 
-    Raises PolicyError for a policy that is none, PolicyFactoryError for one whose factory fails, and
-    VirtualTimeError where virtual time cannot go on.
+    A policy other than a RoutingPolicy is code of anybody's: for its time the process has virtual clocks, its
+    HTTP clients are answered by the world, and blocking code suspends (see `surroundings`).
+
+    Raises PolicyError for a policy that is none, PolicyFactoryError for one whose factory fails or never
+    returns, and VirtualTimeError where virtual time cannot go on: the policy stops the event loop, reaches
+    for the real world, or leaves tasks that cannot be ended. Each has the attribute `partial`, the
+    Replication up to then.
     """
     factory = resolve_policy(scenario.routing if policy is None else policy)
     if window is None:
@@ -113,30 +144,78 @@ def run_one(
         pool = None
         if scenario.gateway is not None:
             pool = Pool(scenario.gateway, loop, seed, replication, begin_s, drained_s)
-        transport = transport_of(scenario, pool, loop, deployments, servers, recorder, generator)
+        transport = transport_of(
+            scenario, pool, loop, deployments, servers, recorder, generator, seed, replication
+        )
+        around: Surroundings | None = None
+        surrounded: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        # The built-in policy reads the loop's clock and draws from the generator it is given: it needs none.
+        if not isinstance(factory, RoutingPolicy):
+            around = Surroundings(loop)
+            surrounded = around.entered(transport, specs, scenario.start, begin_s, seed, replication)
+        harness: Harness | None = None
+        fidelity: Fidelity = "transport"
 
-        async def main() -> tuple[Harness, int]:
-            handle = handle_of(factory, transport)
-            harness = Harness(loop, transport, recorder, handle, traffic, source_kind)
+        async def main() -> None:
+            nonlocal harness, fidelity
+            # A factory may wait, as for a list of models, and need not be a coroutine for it.
+            handle: Handle = await blocking.run(handle_of, factory, transport)
+            if is_blocking(handle):
+                fidelity = "blocking transport"
+            harness = Harness(
+                loop,
+                transport,
+                recorder,
+                handle if around is None else around.identified(handle),
+                traffic,
+                source_kind,
+            )
+            if around is not None:
+                around.fail = harness.fail
             await harness.run(begin_s, end_s)
-            leftover = await _end_background_tasks()
+            await _end_background_tasks(factory)
             await loop.shutdown_asyncgens()
-            return harness, leftover
 
-        harness, leftover = loop.run_until_complete(main())
-    return Replication(
-        seed,
-        replication,
-        begin_s,
-        start_s - begin_s,
-        end_s - begin_s,
-        columns.log(tuple(scenario.traffic), tuple(scenario.deployments)),
-        environment,
-        transport.unowned,
-        dict(harness.failures),
-        leftover,
-        None if pool is None else pool.usage(),
-    )
+        def recorded(until_s: float) -> Replication:
+            # A warm-up that has not ended is all there is to keep.
+            measured_s = start_s if until_s > start_s else begin_s
+            endpoint = None if around is None else around.endpoint
+            return Replication(
+                seed,
+                replication,
+                begin_s,
+                measured_s - begin_s,
+                min(end_s, until_s) - begin_s,
+                columns.log(tuple(scenario.traffic), tuple(scenario.deployments)),
+                environment,
+                transport.unowned,
+                {} if harness is None else dict(harness.failures),
+                None if pool is None else pool.usage(),
+                fidelity_of(factory, fidelity, endpoint),
+                0 if endpoint is None else endpoint.calls,
+                0 if endpoint is None else endpoint.sdk_retries,
+                {} if endpoint is None else dict(endpoint.complaints),
+            )
+
+        try:
+            try:
+                with surrounded:
+                    loop.run_until_complete(main())
+            except asyncio.CancelledError:
+                # The factory was stopped, as it computed for ever.
+                if around is None or around.refused is None:
+                    raise
+                raise around.refused from None
+            except DeadlockError as error:
+                if harness is not None:
+                    raise
+                raise PolicyFactoryError(
+                    f"policy {name_of(factory)}: its factory never returns: {error}"
+                ) from error
+        except Exception as error:
+            error.partial = recorded(begin_s + loop.time())  # type: ignore[attr-defined]
+            raise
+        return recorded(end_s)
 
 
 @contextlib.contextmanager
@@ -158,12 +237,18 @@ def _virtual_loop() -> Iterator[SimEventLoop]:
         loop.close()
 
 
-async def _end_background_tasks() -> int:
-    """Cancel what the policy left running; how many tasks would not end."""
+async def _end_background_tasks(factory: Policy) -> None:
+    """Cancel what the policy left running. Raises LeakedTasksError for tasks that would not end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if not others:
-        return 0
+        return
     for task in sorted(others, key=hash):
         task.cancel()
     _, pending = await asyncio.wait(others, timeout=_GRACE_S)
-    return len(pending)
+    if pending:
+        raise LeakedTasksError(
+            f"policy {name_of(factory)} leaks tasks: {len(pending):,} did not end within "
+            f"{readable_time(_GRACE_S)} of virtual time after they were cancelled; a task must let "
+            "asyncio.CancelledError through",
+            tuple(describe(task) for task in sorted(pending, key=hash)),
+        )

@@ -2,6 +2,7 @@
 
 from simsla.virtualtime.errors import (
     DeadlockError,
+    LeakedTasksError,
     LivelockError,
     RealIOError,
     TaskCancelledError,
@@ -12,6 +13,7 @@ from simsla.virtualtime.run import run_in_virtual_time, running_loop_set_aside
 
 __all__ = [
     "DeadlockError",
+    "LeakedTasksError",
     "LivelockError",
     "RealIOError",
     "SimEventLoop",

@@ -29,6 +29,18 @@ class DeadlockError(VirtualTimeError):
         super().__init__(with_lines(message, waiting))
 
 
+class LeakedTasksError(VirtualTimeError):
+    """Tasks that were cancelled at the end of a run, and would not end.
+
+    `waiting` holds one line for each, as in `DeadlockError`.
+    """
+
+    def __init__(self, message: str, waiting: tuple[str, ...] = ()) -> None:
+        """`message` says what happened; the first lines of `waiting` are appended to it."""
+        self.waiting = waiting
+        super().__init__(with_lines(message, waiting))
+
+
 class LivelockError(VirtualTimeError):
     """Callbacks or SimPy events keep following one another at a single instant: time does not move."""
 

@@ -37,6 +37,8 @@ from simsla.virtualtime.waiting import readable_time, waiting_tasks
 
 _T = TypeVar("_T")
 
+_Workers = Callable[[Executor | None, Callable[..., Any], tuple[Any, ...]], asyncio.Future[Any]]
+
 # SimPy's NORMAL priority: a timer takes its turn among SimPy's own timeouts.
 _NORMAL = 1
 
@@ -64,6 +66,9 @@ class SimEventLoop(NoRealIOLoop):
 
     max_rounds_per_instant = 10_000_000
     """So many rounds of callbacks at one instant are taken for a loop that never lets time pass."""
+
+    workers: _Workers | None = None
+    """What runs the functions that are handed to executors, where they may wait in virtual time."""
 
     # BaseEventLoop's own, which type checkers are not told of.
     _closed: bool = True  # for `__del__`, should `__init__` raise
@@ -385,11 +390,14 @@ class SimEventLoop(NoRealIOLoop):
         """Call `func` here and now, whatever the executor, in a copy of the context.
 
         The result arrives in the next round, so that whoever awaits it lets others run, as with a thread.
+        Where there are `workers`, the function may wait in virtual time, and goes on later.
         """
         if self._checks_calls:
             self._check_call("run_in_executor", func)
         if executor is None:
             self._check_default_executor()
+        if self.workers is not None:
+            return self.workers(executor, func, args)
         future: asyncio.Future[_T] = self.create_future()
         self._inline_calls += 1
         try:
@@ -397,7 +405,7 @@ class SimEventLoop(NoRealIOLoop):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self.call_soon(_unless_done, future, future.set_exception, _for_a_future(error))
+            self.call_soon(_unless_done, future, future.set_exception, for_a_future(error))
         else:
             self.call_soon(_unless_done, future, future.set_result, result)
         finally:
@@ -416,7 +424,7 @@ def _unless_done(future: asyncio.Future[Any], deliver: Callable[[Any], object], 
         deliver(value)
 
 
-def _for_a_future(error: BaseException) -> BaseException:
+def for_a_future(error: BaseException) -> BaseException:
     """A future refuses StopIteration, which would end the coroutine that awaits it."""
     if not isinstance(error, StopIteration):
         return error

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-from simsla.virtualtime.errors import RealIOError
+from simsla.virtualtime.errors import RealIOError, VirtualTimeError
+from simsla.virtualtime.places import here
 
 _REFUSED = (
     # file descriptors and signals
@@ -23,14 +24,29 @@ _REFUSED = (
     *("connect_read_pipe", "connect_write_pipe", "subprocess_shell", "subprocess_exec"),
 )
 
+# Portable code may ask for signals or descriptors, and do without them; not so for what leads out.
+_LEADING_OUT = ("sock_connect", "create_", "getaddrinfo", "getnameinfo", "subprocess_")
+
 
 class NoRealIOLoop(asyncio.BaseEventLoop):
     """An event loop whose calls for sockets, pipes, subprocesses and names raise `RealIOError`."""
 
+    on_refusal: Callable[[VirtualTimeError], object] | None = None
+    """Told of each call that no simulation can allow, before it raises: whoever made it may catch that."""
+
+    def refuse(self, error: VirtualTimeError) -> NoReturn:
+        """Tell `on_refusal` of `error`, and raise it."""
+        if self.on_refusal is not None:
+            self.on_refusal(error)
+        raise error
+
 
 def _refusal(name: str) -> Callable[..., NoReturn]:
     def refuse(self: NoRealIOLoop, *_: object, **__: object) -> NoReturn:
-        raise RealIOError(f"{name}() would touch the real world from inside virtual time")
+        error = RealIOError(f"{name}() would touch the real world from inside virtual time{here()}")
+        if name.startswith(_LEADING_OUT):
+            self.refuse(error)
+        raise error
 
     refuse.__name__ = name
     refuse.__qualname__ = f"{NoRealIOLoop.__name__}.{name}"

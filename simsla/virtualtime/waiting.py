@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -14,6 +16,7 @@ from simsla.virtualtime.bridge import await_event
 
 # The reader looks for their own code, not for the library that it is suspended in.
 _LIBRARIES = (str(Path(asyncio.__file__).parent), str(Path(__file__).parent))
+_BLOCKING_LIBRARIES = (*_LIBRARIES, threading.__file__, queue.__file__)
 
 
 def waiting_tasks(loop: asyncio.AbstractEventLoop) -> tuple[str, ...]:
@@ -27,7 +30,10 @@ def describe(task: asyncio.Task[Any]) -> str:
     line = f"task {task.get_name()!r} ({_name_of(coroutine)})"
     place, awaited = None, None
     for awaitable, frame in _suspended(coroutine):
-        if not frame.f_code.co_filename.startswith(_LIBRARIES):
+        blocking = _blocking_frame(frame)
+        if blocking is not None:
+            place, awaited = blocking, None
+        elif not frame.f_code.co_filename.startswith(_LIBRARIES):
             place, awaited = frame, None
         elif frame.f_code is await_event.__code__:
             awaited = _event_name(frame.f_locals["event"])
@@ -39,6 +45,13 @@ def describe(task: asyncio.Task[Any]) -> str:
     if place is not None:
         line += f" at {place.f_code.co_filename}:{place.f_lineno} in {place.f_code.co_qualname}"
     return f"{line}, awaiting {awaited}" if awaited else line
+
+
+def own_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame, from `frame` outwards, that is not of a library in which blocking code waits."""
+    while frame is not None and frame.f_code.co_filename.startswith(_BLOCKING_LIBRARIES):
+        frame = frame.f_back
+    return frame
 
 
 def readable_time(seconds: float) -> str:
@@ -63,6 +76,13 @@ def _suspended(awaitable: Any) -> Iterator[tuple[Any, FrameType]]:
                 break
         else:
             return
+
+
+def _blocking_frame(frame: FrameType) -> FrameType | None:
+    """Where the blocking code stands that a coroutine drives, should `frame` be that of such a coroutine."""
+    if not frame.f_code.co_filename.startswith(_LIBRARIES):
+        return None
+    return own_frame(getattr(frame.f_locals.get("call"), "gr_frame", None))
 
 
 def _name_of(coroutine: Any) -> str:

@@ -8,7 +8,7 @@ any time t no more than size + rate x t.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Bucket:
 
     def level(self, now: float) -> float:
         """What could be taken at `now`."""
-        return min(self.size, self._level + (now - self._at_s) * self.per_minute / _MINUTE_S)
+        level = self._level + (now - self._at_s) * self.per_minute / _MINUTE_S
+        return level if level < self.size else self.size
 
     def wait_s(self, amount: float, now: float) -> float:
         """How long until so much can be taken: 0 if it can be now, infinity if it never can."""
@@ -53,9 +54,8 @@ class Bucket:
         self._level = max(0.0, self.level(now) - amount)
         self._at_s = now
 
-    def headers(self, now: float) -> dict[str, str]:
-        """What the OpenAI API says of it in the headers of an answer."""
-        level = self.level(now)
+    def headers(self, level: float) -> dict[str, str]:
+        """What the OpenAI API says in the headers of an answer where so much is left."""
         full_s = (self.size - level) * _MINUTE_S / self.per_minute
         return {
             f"x-ratelimit-limit-{self.kind}": f"{self.per_minute:.0f}",
@@ -98,12 +98,15 @@ class Gate:
         account = self._account
         if account is not None and account.in_progress >= account.most:
             return math.inf
-        needs = [(bucket, 1 if bucket.kind == "requests" else tokens) for bucket in self._buckets]
-        wait_s = max((bucket.wait_s(amount, now) for bucket, amount in needs), default=0.0)
+        wait_s = 0.0
+        for bucket in self._buckets:
+            lacks_s = bucket.wait_s(1 if bucket.kind == "requests" else tokens, now)
+            if lacks_s > wait_s:
+                wait_s = lacks_s
         if wait_s > 0:
             return wait_s
-        for bucket, amount in needs:
-            bucket.take(amount, now)
+        for bucket in self._buckets:
+            bucket.take(1 if bucket.kind == "requests" else tokens, now)
         if account is not None:
             account.in_progress += 1
         self._inside.add(id(attempt))
@@ -116,14 +119,40 @@ class Gate:
             if self._account is not None:
                 self._account.in_progress -= 1
 
-    def headers(self, now: float) -> dict[str, str]:
+    def headers(self, now: float) -> Mapping[str, str]:
         """The limits as a caller may know them; of two of a kind, the one with less left."""
-        told: dict[str, Bucket] = {}
-        for bucket in self._buckets:
-            other = told.get(bucket.kind)
-            if other is None or bucket.level(now) < other.level(now):
-                told[bucket.kind] = bucket
-        headers: dict[str, str] = {}
-        for bucket in told.values():
-            headers |= bucket.headers(now)
-        return headers
+        return LimitHeaders([(bucket, bucket.level(now)) for bucket in self._buckets])
+
+
+class LimitHeaders(Mapping[str, str]):
+    """The headers of an answer that tell the limits. They are put into words when read: few callers do."""
+
+    __slots__ = ("_levels", "_words")
+
+    def __init__(self, levels: Sequence[tuple[Bucket, float]]) -> None:
+        """Buckets, each with what is left in it."""
+        self._levels = levels
+        self._words: dict[str, str] | None = None
+
+    def _told(self) -> dict[str, str]:
+        if self._words is None:
+            least: dict[str, tuple[Bucket, float]] = {}
+            for bucket, level in self._levels:
+                if bucket.kind not in least or level < least[bucket.kind][1]:
+                    least[bucket.kind] = bucket, level
+            self._words = {}
+            for bucket, level in least.values():
+                self._words |= bucket.headers(level)
+        return self._words
+
+    def __getitem__(self, name: str) -> str:
+        return self._told()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._told())
+
+    def __len__(self) -> int:
+        return len(self._told())
+
+    def __repr__(self) -> str:
+        return repr(self._told())

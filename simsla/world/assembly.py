@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from simsla.world.distances import RoundTrips
 from simsla.world.gateway.pool import Pool
 from simsla.world.gateway.transport import GatewayTransport
 from simsla.world.regions import NetworkTransport
@@ -41,13 +42,15 @@ def transport_of(
     servers: Sequence[Server],
     recorder: Recorder,
     generator: random.Random,
+    seed: int,
+    replication: int,
 ) -> SimTransport:
     """The transport of one run; `pool` are the gateway's pods, and the others what every transport needs."""
     layers: dict[str, Any] = {}
     network = scenario.network
-    far = network is not None and bool(network.rtt_s)
+    far = network is not None and bool(network.rtt)
     if network is not None and far:
-        layers["rtt_s"] = network.rtt_s
+        layers["round_trips"] = RoundTrips(network.rtt, seed, replication)
     if pool is not None:
         layers |= {"pool": pool, "behind": frozenset(scenario.behind_gateway)}
     chosen = _CLASSES[far, pool is not None]

@@ -6,14 +6,15 @@ refusal of its connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from simsla.world.transport import QUEUED, SimTransport
+from simsla.world.attempt import QUEUED
+from simsla.world.transport import SimTransport
 
 if TYPE_CHECKING:
     from simsla.routing import Deployment
-    from simsla.world.transport import _Attempt
+    from simsla.world.attempt import Attempt
+    from simsla.world.distances import RoundTrips
 
 __all__ = ["NetworkTransport"]
 
@@ -24,28 +25,32 @@ class NetworkTransport(SimTransport):
     A request without a region, and a deployment without one, are next to everything.
     """
 
-    def __init__(self, *world: Any, rtt_s: Mapping[str, Mapping[str, float]], **more: Any) -> None:
-        """`rtt_s` are the round trips by the region of the client and that of the deployment."""
-        super().__init__(*world, **more)
-        self._rtt_s = {
-            (region, deployment.name): targets[deployment.region]
-            for region, targets in rtt_s.items()
-            for deployment in self.deployments
-            if deployment.region is not None and targets.get(deployment.region)
-        }
+    _at_once = False
 
-    def _admit(self, attempt: _Attempt, deployment: Deployment) -> None:
+    def __init__(self, *world: Any, round_trips: RoundTrips, **more: Any) -> None:
+        super().__init__(*world, **more)
+        self._round_trips = round_trips
+        self._region_of = {deployment.name: deployment.region or "" for deployment in self.deployments}
+
+    def _admit(self, attempt: Attempt, deployment: Deployment) -> None:
         super()._admit(attempt, deployment)
         if attempt.outcome != QUEUED:
             self._travel(attempt)
 
-    async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
+    async def _wait(self, attempt: Attempt, limit_s: float | None) -> None:
         await super()._wait(attempt, limit_s)
         self._travel(attempt)
 
-    def _travel(self, attempt: _Attempt) -> None:
-        rtt_s = self._rtt_s.get((attempt.request.region or "", attempt.server.name))
-        if rtt_s is not None:
-            attempt.total_s += rtt_s
-            if attempt.served:
-                attempt.first_s += rtt_s
+    def _travel(self, attempt: Attempt) -> None:
+        server, whose, request = attempt.server, attempt.whose, attempt.request
+        rtt_s = self._round_trips.of(
+            (request.region or "", self._region_of[server.name]),
+            whose.block,
+            whose.place,
+            (server.index, server.name),
+            request.purpose,
+            attempt.ordinal,
+        )
+        attempt.total_s += rtt_s
+        if attempt.served:
+            attempt.first_s += rtt_s

@@ -75,6 +75,8 @@ class Server:
         self.context_window = spec.context_window
         self.retry_after_s = spec.retry_after_s
         self.in_flight = 0
+        self.at_once = False
+        """Whether an attempt that begins is served in the same moment, unless a fault hits it."""
         self.limit: float | None = spec.max_concurrency
         """Attempts that may be served at once; None where there is no need to count them."""
         self.queue_limit = spec.queue_limit

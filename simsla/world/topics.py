@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from hashlib import shake_128
 from itertools import product
+from struct import unpack
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -76,8 +77,8 @@ def question(topic: str, wording: int, words: int) -> list[str]:
 
 def _numbers(text: str, count: int) -> list[int]:
     """Numbers of words, fixed by a text."""
-    digest = shake_128(text.encode()).digest(2 * count)
-    return [(digest[i] << 8 | digest[i + 1]) % len(_vocabulary()) for i in range(0, len(digest), 2)]
+    words = len(_vocabulary())
+    return [number % words for number in unpack(f">{count}H", shake_128(text.encode()).digest(2 * count))]
 
 
 @cache

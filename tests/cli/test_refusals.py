@@ -92,11 +92,11 @@ def test_a_wrong_option_is_refused(simsla, options, said):
 def test_a_policy_that_is_none_is_refused(simsla, here):
     (here / "policies.py").write_text(
         "def nothing(transport):\n    return None\n"
-        "def blocking(transport):\n    def handle(request):\n        return 1\n    return handle\n"
+        "def yielding(transport):\n    def handle(request):\n        yield 1\n    return handle\n"
     )
     run = ("run", "small.yaml", "--jobs", "1", "--policy")
     assert_refused(simsla(*run, "policies:nothing"), "policies:nothing", "must return handle(request)")
-    assert_refused(simsla(*run, "policies:blocking"), "policies:blocking", "async def")
+    assert_refused(simsla(*run, "policies:yielding"), "policies:yielding", "must return the answer")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

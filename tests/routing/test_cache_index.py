@@ -187,10 +187,10 @@ class Indexes(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_behind(self):
         index = self.index
-        slots = {slot for lists in index._lists.values() for each in lists.values() for slot in each}
+        slots = {slot for each in index._lists.values() for slot in each}
         assert slots == set(index._slots.values())
         assert len(slots) == len(index) <= 5
-        assert all(each == sorted(each) for lists in index._lists.values() for each in lists.values())
+        assert all(each == sorted(each) for each in index._lists.values())
 
 
 TestIndexes = Indexes.TestCase

@@ -164,8 +164,8 @@ def test_a_policy_that_cannot_be_used_is_refused(jobs):
     world = scenario(horizon=5)
     with pytest.raises(simsla.PolicyError, match="did you mean 'naive'"):
         simsla.simulate(world, "simulation.policies:niave", n_jobs=jobs)
-    with pytest.raises(simsla.PolicyError, match="answer_at_once"):
-        simsla.simulate(world, "simulation.broken_policies:blocking", n_jobs=jobs)
+    with pytest.raises(simsla.PolicyError, match="piece_by_piece"):
+        simsla.simulate(world, "simulation.broken_policies:yielding", n_jobs=jobs)
 
 
 def test_a_scenario_may_be_a_path(tmp_path):

@@ -113,7 +113,11 @@ POISSON = {"kind": "poisson", "rate": 1}
             r"states\[0\].rate: expected a rate above 0",
         ),
         ({"kind": "gamma", "rate": 1, "cv": 0}, r"arrivals.cv: expected a number > 0"),
-        ({"kind": "gamma", "rate": 1, "cv": 3, "profile": {}}, r"arrivals.profile: expected one of"),
+        ({"kind": "gamma", "rate": 1, "cv": 3, "profile": {}}, r"arrivals.profile: expected daily or weekly"),
+        (
+            {"kind": "gamma", "rate": 1, "cv": 3, "dispersion": {"index": 2, "window": 60}},
+            r"arrivals.dispersion: expected one of",
+        ),
         (
             {"kind": "sessions", "users": 0, "think": 1, "requests_per_session": 1},
             r"arrivals.users: expected",

@@ -8,9 +8,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from simulation.policies import first_only
 from simulation.scenarios import scenario
 
 from simsla.scenario import Scenario, ScenarioError, TraceError, load_trace
+from simsla.simulation import run_one
 
 MAPPING = {"time": "ts", "prompt": "in_tok", "output": "out_tok"}
 
@@ -136,10 +138,75 @@ def test_the_columns_of_a_parquet_file(file, monkeypatch):
     assert found(trace) == ([0, 1.5], [5, 6], [1, 2])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
-def test_a_real_parquet_file(tmp_path):
-    pd.DataFrame({"ts": [1.0, 2.5], "in_tok": [5, 6], "out_tok": [1, 2]}).to_parquet(tmp_path / "a.parquet")
-    assert found(load_trace(tmp_path / "a.parquet", columns=MAPPING)) == ([0, 1.5], [5, 6], [1, 2])
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="pyarrow (simsla[parquet]) is not installed"
+)
+
+TOKENS = {"in_tok": [5, 6, 7], "out_tok": [1, 2, 3]}
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (np.array([2.5, 1.0, 4.0]), "s"),
+        (np.array([2500, 1000, 4000], dtype=np.int32), "ms"),
+        (pd.to_datetime([2.5, 1.0, 4.0], unit="s"), "iso"),
+        (pd.to_datetime([2.5, 1.0, 4.0], unit="s").as_unit("ms"), "iso"),
+        (pd.to_datetime([2.5, 1.0, 4.0], unit="s", utc=True).tz_convert("Asia/Kolkata"), "iso"),
+        (["1970-01-01 00:00:02.5", "1970-01-01T00:00:01", "1970-01-01 05:30:04+05:30"], "iso"),
+    ],
+    ids=["seconds", "milliseconds", "timestamps", "timestamps in ms", "with a zone", "texts"],
+)
+def test_real_parquet_files(tmp_path, times, unit):
+    """Whatever the type of the times, and rows in any order; columns that are not named do not matter."""
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"who": ["x", "y", "z"], "ts": times, **TOKENS}).to_parquet(path)
+    trace = load_trace(path, columns=MAPPING, time_unit=unit)
+    assert found(trace) == ([0, 1.5, 3.0], [6, 5, 7], [2, 1, 3])
+
+
+@needs_pyarrow
+def test_a_published_layout_in_a_real_parquet_file(tmp_path):
+    path = tmp_path / "azure.parquet"
+    frame = {"TIMESTAMP": pd.to_datetime(["2024-05-10 00:00:00", "2024-05-10 00:00:02"])}
+    pd.DataFrame(frame | {"ContextTokens": [5, 6], "GeneratedTokens": [1, 2]}).to_parquet(path)
+    assert found(load_trace(path)) == ([0, 2], [5, 6], [1, 2])
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"ts": [1.0, None, 2.0]}, "column ts: expected a number of seconds, got nan"),
+        ({"in_tok": [5, None, 7]}, "column in_tok: expected a whole number >= 0, got nan"),
+        ({"out_tok": [1, -2, 3]}, "column out_tok: expected a whole number >= 0, got -2"),
+        ({"out_tok": [1, 2.5, 3]}, "column out_tok: expected a whole number >= 0, got 2.5"),
+    ],
+)
+def test_what_is_wrong_in_a_real_parquet_file(tmp_path, columns, told):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"ts": [1.0, 2.0, 3.0], **TOKENS} | columns).to_parquet(path)
+    with pytest.raises(TraceError, match=told):
+        load_trace(path, columns=MAPPING)
+
+
+@needs_pyarrow
+def test_what_is_no_parquet_file_and_a_column_that_is_not_there(file, tmp_path):
+    with pytest.raises(TraceError, match="expected a readable Parquet file"):
+        load_trace(file("no.parquet", "ts,in_tok,out_tok"), columns=MAPPING)
+    pd.DataFrame({"ts": [1.0, 2.0], "in_tok": [1, 2], "out_tk": [1, 2]}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(TraceError, match=r"a header with the column out_tok.*did you mean 'out_tk'"):
+        load_trace(tmp_path / "b.parquet", columns=MAPPING)
+
+
+@needs_pyarrow
+def test_a_real_parquet_file_is_replayed(tmp_path):
+    path = tmp_path / "own.parquet"
+    pd.DataFrame({"ts": [0.0, 1.0, 4.0], **TOKENS}).to_parquet(path)
+    run = run_one(world(path, columns=MAPPING), first_only)
+    assert run.requests["arrival_s"].tolist() == [0, 1, 4]
+    assert run.requests["prompt_tokens"].tolist() == [5, 6, 7]
 
 
 # In a scenario

@@ -13,11 +13,18 @@ class Holder:
     naive = staticmethod(naive)
 
 
-def blocking(transport):
-    def answer_at_once(request):
-        return "an answer"
+def yielding(transport):
+    def piece_by_piece(request):
+        yield "an answer"
 
-    return answer_at_once
+    return piece_by_piece
+
+
+def yielding_async(transport):
+    async def piece_by_piece(request):
+        yield "an answer"
+
+    return piece_by_piece
 
 
 def nothing(transport):

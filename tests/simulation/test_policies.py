@@ -17,7 +17,6 @@ import simsla
 from simsla.analysis import SimslaWarning
 from simsla.routing import Request, RoutingPolicy, Timeouts
 from simsla.simulation import (
-    BlockingPolicyError,
     PolicyError,
     PolicyFactoryError,
     name_of,
@@ -122,11 +121,10 @@ def test_nothing_in_the_simulator_mentions_the_built_in_router():
 # Refusals
 
 
-def test_a_blocking_handle_is_refused_by_name():
-    with pytest.raises(BlockingPolicyError, match="answer_at_once") as caught:
-        run_one(scenario(), broken_policies.blocking)
-    assert "async def" in str(caught.value)
-    assert isinstance(caught.value, PolicyError)
+@pytest.mark.parametrize("policy", [broken_policies.yielding, broken_policies.yielding_async])
+def test_a_handle_that_yields_is_refused_by_name(policy):
+    with pytest.raises(PolicyError, match=r"its handle 'yielding.*piece_by_piece' yields.*return the answer"):
+        run_one(scenario(), policy)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def test_how_policies_are_named():
     assert name_of("a.b:c") == "a.b:c"
     assert name_of(naive) == "simulation.policies:naive"
     assert name_of(AsObject).endswith(":AsObject")
-    assert name_of(functools.partial(naive)) == "partial"
+    assert name_of(functools.partial(naive)) == "simulation.policies:naive"
 
 
 # What a policy sees

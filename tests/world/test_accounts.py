@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation.runs import play
-from simulation.scenarios import deployment, scenario, scheduled, traffic
+from simulation.scenarios import deployment, exp, scenario, scheduled, traffic
 from world.scripts import NONE, now, only, sending, world
 
+import simsla
 from simsla.records import ATTEMPT_OUTCOMES
 from simsla.routing import ConnectError, RateLimited
 from simsla.scenario import Scenario, ScenarioError
@@ -233,6 +234,29 @@ def test_an_account_that_fails_takes_its_deployments_with_it():
     assert only(run)["outcome"] == "connect"
 
 
+FAMILY = {"parent": "acme", "beta": 1.0, "crew": "ops", "faults": [{"kind": "outage", "uptime": exp(50)}]}
+
+
+def test_accounts_are_siblings_and_are_repaired_like_other_components():
+    """A fault of one account of a provider may be a fault of all of them; and somebody must repair it."""
+    for faults in FAMILY["faults"]:
+        faults["repair"] = exp(10)
+    spec = scenario(
+        {"a": deployment(account="one"), "b": deployment(account="two")},
+        components={"acme": {}},
+        accounts={"one": FAMILY, "two": {"parent": "acme"}},
+        crews={"ops": 1},
+    )
+    assert Scenario.from_dict(spec.to_dict()) == spec
+    found = simsla.timeline(spec, years=0.01).frame()
+    one, two = (found[found["component"] == name].reset_index(drop=True) for name in ("one", "two"))
+    assert len(one) > 1000
+    assert one["start_s"].equals(two["start_s"])
+    with pytest.raises(ScenarioError) as caught:
+        scenario(accounts={"one": {"parent": "acne", "beta": 1.0}}, components={"acme": {}})
+    assert [(p.path, p.suggestion) for p in caught.value.problems] == [("accounts.one.parent", "acme")]
+
+
 # What is told
 
 
@@ -274,6 +298,27 @@ def test_the_long_run_rate_is_the_one_granted(burst):
     admitted = (run.attempts["outcome"] != RATE_LIMITED).sum()
     granted = rpm / 60 * horizon + rpm / 60 * {"1s": 1, "60s": 60}[burst]
     assert 0.93 * granted < admitted <= granted
+
+
+@pytest.mark.parametrize("burst", ["5s", "60s"])
+def test_the_long_run_rate_of_tokens_is_the_one_granted(burst):
+    """Under overload r t + b tokens get in, less at most what is too little for one more request.
+
+    Prompts and answers of every length: what counts is the sum over those that got in.
+    """
+    horizon, tpm = 3600.0, 120_000
+    lengths = {
+        "prompt_tokens": {"kind": "lognormal", "mean": 800, "sigma": 0.8},
+        "output_tokens": {"kind": "lognormal", "mean": 200, "sigma": 0.8},
+    }
+    spec = scenario({"a": deployment(tpm=tpm, burst=burst)}, {"chat": traffic(4, **lengths)}, horizon=horizon)
+    run = run_one(spec, call_once)
+    frame = run.log.attempts_frame()
+    admitted = frame[frame["outcome"] == "ok"]
+    tokens = (admitted["tokens_in"] + admitted["tokens_out"]).sum()
+    granted = tpm / 60 * (horizon + {"5s": 5, "60s": 60}[burst])
+    assert (frame["outcome"] == "rate_limited").mean() > 0.3
+    assert 0.93 * granted < tokens <= granted
 
 
 def test_within_any_time_no_more_than_the_burst_and_the_rate_get_in():

@@ -46,6 +46,14 @@ def test_days_and_hours_are_those_of_the_start():
     assert np.flatnonzero(hours == 0).tolist() == list(range(30, 54))
 
 
+def test_the_hour_of_a_surge_is_that_of_the_start_too():
+    """20:00 is two hours after a start at 18:00; a duration counts from the start itself."""
+    for at in ("20:00", "2h"):
+        arrivals = {"kind": "poisson", "rate": 1, "surges": [{"at": at, "for": "1h", "factor": 0}]}
+        moments, _ = arriving(arrivals, 0, DAY_S, start="2026-01-09T18:00Z")
+        assert np.flatnonzero(counts(moments, 3600, 24) == 0).tolist() == [2]
+
+
 def test_the_product_of_day_week_and_surge():
     arrivals = {
         "kind": "poisson",

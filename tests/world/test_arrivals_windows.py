@@ -32,6 +32,7 @@ PROCESSES = {
     },
     "gamma": {"kind": "gamma", "rate": 1, "cv": 3},
     "regular": {"kind": "gamma", "rate": 1, "cv": 0.2},
+    "gamma with a shape": {"kind": "gamma", "rate": 1, "cv": 3, "profile": PROFILE, "surges": SURGES},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import jsonschema
 import numpy as np
 import pytest
 from simulation.policies import first_only, patient
@@ -117,6 +118,50 @@ def test_distance_moves_no_draw():
     assert len(rows) > 500
     # Nothing but the two distances.
     assert set(np.round(extra, 9)) == {0.002, 0.08}
+
+
+JITTER = {"kind": "lognormal", "median": 80, "p99": 140, "unit": "ms"}
+
+
+def test_round_trips_may_be_drawn_for_every_attempt():
+    run = run_one(world({"rtt": {"us": {"eu": JITTER}}}, rate=20, horizon=300), first_only)
+    frame = run.log.attempts_frame()
+    extra = (frame["end_s"] - frame["start_s"]).to_numpy() - 1.1
+    assert len(extra) > 5000
+    assert np.median(extra) == pytest.approx(0.08, rel=0.01)
+    assert np.quantile(extra, 0.99) == pytest.approx(0.14, rel=0.03)
+    assert np.allclose(frame["first_token_s"] - frame["start_s"] - 0.1, extra)
+
+
+def test_each_call_of_a_request_has_a_round_trip_of_its_own_however_many_there_are():
+    async def script(transport, request):
+        took = []
+        for _ in range(20):
+            begin = now()
+            await transport.send(request, transport.deployments[0], timeouts=NONE)
+            took.append(now() - begin)
+        return took
+
+    took, _ = play(world({"rtt": {"us": {"eu": JITTER}}}), script)
+    assert len(set(np.round(took, 9))) == 20
+    again, _ = play(world({"rtt": {"us": {"eu": JITTER}}}), script)
+    assert took == again
+
+
+def test_jitter_moves_no_other_draw_and_a_distribution_of_one_value_is_that_value():
+    still = run_one(world({"rtt": RTT}), patient)
+    value = {"rtt": {"us": {"us": 0.002, "eu": {"kind": "constant", "value": 80, "unit": "ms"}}}}
+    assert digest(run_one(world(value), patient)) == digest(still)
+    moving = run_one(world({"rtt": {"us": {"us": "2ms", "eu": JITTER}}}), patient)
+    assert arrivals(moving).equals(arrivals(still))
+
+
+def test_distances_are_read_and_written():
+    spec = world({"rtt": {"us": {"us": "2ms", "eu": JITTER}}})
+    assert Scenario.from_dict(spec.to_dict()) == spec
+    jsonschema.validate(spec.to_dict(), Scenario.json_schema())
+    with pytest.raises(ScenarioError, match=r"network\.rtt\.us\.eu"):
+        world({"rtt": {"us": {"eu": "80 leagues"}}})
 
 
 # Partitions

@@ -180,17 +180,20 @@ def test_the_prompt_is_the_question_and_the_messages_have_the_requests_length(to
     assert said[-1] == text
     assert sum(map(len, said)) == tokens
     assert [message["role"] for message in request.messages] == ["system", "user"][-len(said) :]
-    assert (classify.prompt, classify.messages) == (request.prompt, request.messages)
+    assert classify.prompt == request.prompt
+    # Made-up context begins with whose text it is.
+    told = [message["content"].replace("/classify", "", 1) for message in classify.messages]
+    assert told == [message["content"] for message in request.messages]
     assert (own.prompt, own.messages) == ("", [])
 
 
-def test_a_prompt_without_a_topic_is_what_it_was():
+def test_a_prompt_without_a_topic_is_words_after_the_mark_of_the_request():
     async def look(transport, request):
         return request
 
     request, _ = play(scenario(None, {"chat": traffic(prompt_tokens=3)}), look)
-    assert (request.topic, request.prompt) == (None, "word word word")
-    assert request.messages == [{"role": "user", "content": "word word word"}]
+    assert (request.topic, request.prompt) == (None, "simsla:0 word word")
+    assert request.messages == [{"role": "user", "content": "simsla:0 word word"}]
 
 
 # What a cache can hope for

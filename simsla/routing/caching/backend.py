@@ -15,7 +15,7 @@ V = TypeVar("V")
 class CacheEntry:
     """A kept answer: plain values, of the question no more than its hash.
 
-    ``scope`` says to whom it may be given, ``key`` is the hash of the question within it. ``request`` and
+    ``scope`` says to whom it may be given, ``key`` is the hash of the question. ``request`` and
     ``topic`` are those of the request that was answered. ``at_s`` is when, on the event loop's clock, or
     None where another process kept it.
     """

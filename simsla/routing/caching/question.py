@@ -15,9 +15,10 @@ class Question(NamedTuple):
     text: str
     context: str
 
-    def key(self, scope: str) -> str:
-        """The hash of the question within a scope."""
-        return _hash(f"{scope}\x1f{self.text}")
+    @property
+    def key(self) -> str:
+        """The hash of the text."""
+        return _hash(self.text)
 
 
 def question_of(request: Request) -> Question | None:

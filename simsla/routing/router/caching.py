@@ -29,7 +29,7 @@ _EXPIRIES: Final = 10
 class _Miss(NamedTuple):
     """What was looked for in vain, to be kept with the answer."""
 
-    key: Callable[[str], str]
+    key: str
     vector: Any
     rest: str
 
@@ -64,7 +64,7 @@ class CacheStage:
         self._guard = guard
         self._clock = clock
         self._tier_of = tier_of
-        self._exact: Shelf[str, CacheEntry] = Shelf(policy.capacity, policy.ttl_s)
+        self._exact: Shelf[tuple[str, str], CacheEntry] = Shelf(policy.capacity, policy.ttl_s)
         self._missed: dict[Progress, _Miss] = {}
         self._background = Background(guard, _MOST_PUTS)
         self._expire_at = -float("inf")
@@ -94,8 +94,9 @@ class CacheStage:
         per = (str(getattr(request, name)) for name in self._policy.per)
         rest = "\x1f".join((question.context, *request.needs, *per))
         scopes = [f"{tier}\x1f{rest}" for tier in self._tiers(request)]
+        key = question.key
         for scope in scopes:
-            entry = self._exact.get(question.key(scope), now)
+            entry = self._exact.get((scope, key), now)
             if entry is not None and _fits(entry, request):
                 return _Found(entry, 1.0)
         vector = await self._backend.embed(question.text)
@@ -104,7 +105,7 @@ class CacheStage:
             entry, similarity = found
             if similarity >= self._policy.threshold - ROUNDING and _fits(entry, request):
                 return _Found(entry, float(similarity))
-        self._missed[progress] = _Miss(question.key, vector, rest)
+        self._missed[progress] = _Miss(key, vector, rest)
         return None
 
     def _tiers(self, request: Request) -> Sequence[str]:
@@ -149,7 +150,7 @@ class CacheStage:
         scope = f"{answered.deployment.tier}\x1f{miss.rest}"
         entry = CacheEntry(
             scope,
-            miss.key(scope),
+            miss.key,
             reply.text,
             reply.model,
             reply.deployment,
@@ -158,7 +159,7 @@ class CacheStage:
             request.topic,
             now,
         )
-        self._exact.put(entry.key, entry, now)
+        self._exact.put((scope, entry.key), entry, now)
         if miss.vector is not None:
             self._background.start(_PART, partial(self._backend.put, miss.vector, entry, now))
         if now >= self._expire_at:

@@ -70,8 +70,9 @@ class Delivery:
         """What of the answer is still missing, from one deployment; the reply is the whole of it."""
         live = await self._open(progress, candidate, ticket, timeouts)
         try:
+            read = live.read if self._gives else live.rest
             while True:
-                chunk = await live.read()
+                chunk = await read()
                 if chunk.finish_reason is not None:
                     self.last = chunk
                     return self._whole(live, progress)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -31,14 +32,20 @@ class Guard:
         """How many failures were swallowed so far, by part."""
 
     async def run(
-        self, part: str, awaitable: Awaitable[T], default: D, limit_s: float | None = None
+        self, part: str, work: Coroutine[Any, Any, T], default: D, limit_s: float | None = None
     ) -> T | D:
-        """What ``awaitable`` gives, or ``default`` where it fails or takes longer than ``limit_s``."""
+        """What ``work`` gives, or ``default`` where it fails or takes longer than ``limit_s``."""
         try:
             if limit_s is None:
-                return await awaitable
+                return await work
+            # Most work, such as a look-up in memory, waits for nothing: it needs no timer.
+            try:
+                wanted = work.send(None)
+            except StopIteration as end:
+                result: T = end.value
+                return result
             async with asyncio.timeout(limit_s):
-                return await awaitable
+                return await _rest(work, wanted)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -66,6 +73,25 @@ class Guard:
         self.swallowed[part] += 1
         level = logging.WARNING if self.swallowed[part] == 1 else logging.DEBUG
         _logger.log(level, "%s failed and was done without: %s", part, type(error).__name__)
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, T], wanted: Any) -> Generator[Any, Any, T]:
+    """``work`` from its first suspension on, in which it ``wanted`` something of the event loop."""
+    try:
+        while True:
+            try:
+                got = yield wanted
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as error:
+                wanted = work.throw(error)
+            else:
+                wanted = work.send(got)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 class Background:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Self
 
 from simsla.routing.errors import AttemptError, AttemptTimeout, StreamInterrupted
 from simsla.routing.progress import Progress
@@ -95,10 +96,10 @@ class LiveStream:
             reason,
         )
 
-    async def start(
+    async def started(
         self, stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[Chunk]]], holds_back: bool
-    ) -> None:
-        """Wait for the first chunk, or, where chunks are held back, for the probe to pass.
+    ) -> Self:
+        """Itself, with the first chunk in hand, or, where chunks are held back, once the probe has passed.
 
         ``stream`` calls `Transport.stream`.
         """
@@ -116,10 +117,19 @@ class LiveStream:
         if holds_back:
             while not (self._ended or self._probe is None or self._probe.passed):
                 self._held.append(await self._next())
+        return self
 
     async def read(self) -> Chunk:
         """The next chunk; the one with a ``finish_reason`` is the last. Raises `AttemptError`."""
         return self._held.popleft() if self._held else await self._next()
+
+    async def rest(self) -> Chunk:
+        """As `read`, for who does not look at when each chunk comes: as much of the answer as there is to be
+        had at once, where the transport can tell (`Transport.stream`).
+        """
+        if self._held:
+            return self._held.popleft()
+        return await self._next(getattr(self._chunks, "rest", None) if self._probe is None else None)
 
     async def aclose(self) -> None:
         """End the attempt at once; nothing where it has ended."""
@@ -130,13 +140,13 @@ class LiveStream:
                 self.candidate.health.released(self._ticket, self.ended_s)
         await self._leave()
 
-    async def _next(self) -> Chunk:
+    async def _next(self, step: Callable[[], Awaitable[Chunk]] | None = None) -> Chunk:
         probe = self._probe
         asked_s = 0.0 if probe is None else self._clock.now()
         try:
             if self._slow:
                 raise AttemptTimeout("slower than its throughput guard allows", phase="idle")
-            chunk = await anext(self._chunks)
+            chunk = await (anext(self._chunks) if step is None else step())
             if not self._texts:
                 self._first_s = self._clock.now()
             self._texts.append(chunk.text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from simsla.routing.progress import Progress
 from simsla.routing.router.clock import LoopClock
@@ -22,9 +24,9 @@ class Streams:
         self._guard = policy.guard
         self._holds_back = policy.guard is not None and not policy.resume
 
-    async def open(
+    def open(
         self, progress: Progress, candidate: Candidate, ticket: object, timeouts: Timeouts
-    ) -> LiveStream:
+    ) -> Coroutine[Any, Any, LiveStream]:
         """A `Call`: the stream of one deployment, with its first chunk in hand.
 
         Every error before that chunk, and before the throughput guard is content where it holds chunks
@@ -36,5 +38,4 @@ class Streams:
             stream = partial(stream, max_tokens=progress.max_tokens)
         probe = None if self._guard is None else self._guard.build()
         live = LiveStream(progress, candidate, ticket, timeouts, self._clock, probe)
-        await live.start(stream, self._holds_back)
-        return live
+        return live.started(stream, self._holds_back)

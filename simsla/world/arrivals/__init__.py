@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simsla.scenario.arrivals import GammaArrivals, MmppArrivals, PoissonArrivals
 from simsla.scenario.arrivals_trace import TraceArrivals
 from simsla.world.arrivals.cells import Arrivals
+from simsla.world.arrivals.clock import OperationalClock, WarpedArrivals
 from simsla.world.arrivals.factors import Modulation, ProfileFactor, SurgeFactor
 from simsla.world.arrivals.gamma import GammaProcess
 from simsla.world.arrivals.modulated import Factor, ModulatedPoisson
@@ -32,12 +33,13 @@ def arrivals_of(spec: Spec, request_class: str, seed: int, replication: int, sta
     if isinstance(spec, TraceArrivals):
         # Shared by all classes: it divides the rows of a trace between them.
         return Replay(spec, Stream(seed, replication, "traffic", "trace", "assignment"))
+    assert isinstance(spec, PoissonArrivals | MmppArrivals | GammaArrivals)
+    surges = [SurgeFactor(surge) for surge in spec.surges]
+    profile = None if spec.profile is None else ProfileFactor(spec.profile, start_s)
     if isinstance(spec, GammaArrivals):
-        return GammaProcess(spec.rate_per_s, spec.cv, stream("arrivals"))
-    assert isinstance(spec, PoissonArrivals | MmppArrivals)
-    factors: list[Factor] = [SurgeFactor(surge) for surge in spec.surges]
-    if spec.profile is not None:
-        factors.append(ProfileFactor(spec.profile, start_s))
+        gamma = GammaProcess(spec.rate_per_s, spec.cv, stream("arrivals"))
+        return gamma if spec.steady else WarpedArrivals(gamma, OperationalClock(profile, surges))
+    factors: list[Factor] = [*surges, *(() if profile is None else (profile,))]
     phases = spec.phases()
     if phases:
         factors.append(Modulation(phases, stream("phases")))

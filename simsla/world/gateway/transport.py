@@ -13,15 +13,16 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
+from simsla.world.attempt import CANCELLED, QUEUED, UNAVAILABLE
 from simsla.world.conditions import CONNECT, CUT, HANG
 from simsla.world.shares import SHARED
-from simsla.world.transport import CANCELLED, QUEUED, UNAVAILABLE, SimTransport, _resolve
+from simsla.world.transport import SimTransport, _resolve
 
 if TYPE_CHECKING:
     from simsla.routing import Deployment, Reply
+    from simsla.world.attempt import Attempt
     from simsla.world.gateway.pods import Pod, Turn
     from simsla.world.gateway.pool import Pool
-    from simsla.world.transport import _Attempt
 
 __all__ = ["GatewayTransport", "Visit"]
 
@@ -44,6 +45,8 @@ class Visit:
 class GatewayTransport(SimTransport):
     """A `SimTransport` some of whose deployments are behind the pods of a gateway."""
 
+    _at_once = False
+
     def __init__(self, *world: Any, pool: Pool, behind: frozenset[str], **more: Any) -> None:
         """`behind` are the names of the deployments that are reached through `pool`."""
         super().__init__(*world, **more)
@@ -53,7 +56,7 @@ class GatewayTransport(SimTransport):
         }
         """Where the blocks of requests keep the service times of each deployment's first calls."""
 
-    def _admit(self, attempt: _Attempt, deployment: Deployment) -> None:
+    def _admit(self, attempt: Attempt, deployment: Deployment) -> None:
         attempt.visit = None
         key = self._behind.get(attempt.server.name)
         if key is None:
@@ -86,7 +89,7 @@ class GatewayTransport(SimTransport):
         else:
             attempt.turn_away(UNAVAILABLE)
 
-    async def _wait(self, attempt: _Attempt, limit_s: float | None) -> None:
+    async def _wait(self, attempt: Attempt, limit_s: float | None) -> None:
         visit = attempt.visit
         if visit is None:
             await super()._wait(attempt, limit_s)
@@ -103,7 +106,7 @@ class GatewayTransport(SimTransport):
             await super()._wait(attempt, left_s)
         self._pass_through(attempt, visit)
 
-    async def _wait_in_pod(self, attempt: _Attempt, visit: Visit, end_s: float) -> None:
+    async def _wait_in_pod(self, attempt: Attempt, visit: Visit, end_s: float) -> None:
         """Wait for a place, and for the pod's work. It may end in a crash of the pod, or at `end_s`."""
         pod = visit.pod
         if not visit.holds_place and not await self._wait_for_place(attempt, visit, end_s):
@@ -118,7 +121,7 @@ class GatewayTransport(SimTransport):
         else:
             attempt.turn_away(CONNECT)
 
-    async def _wait_for_place(self, attempt: _Attempt, visit: Visit, end_s: float) -> bool:
+    async def _wait_for_place(self, attempt: Attempt, visit: Visit, end_s: float) -> bool:
         """Whether it got a place."""
         pod = visit.pod
         turn: Turn = asyncio.Future(loop=self._loop)
@@ -146,7 +149,7 @@ class GatewayTransport(SimTransport):
             attempt.turn_away(CONNECT)
         return False
 
-    def _pass_through(self, attempt: _Attempt, visit: Visit) -> None:
+    def _pass_through(self, attempt: Attempt, visit: Visit) -> None:
         """Its answer is later by what the pod still has to work on it, and may be cut by a crash."""
         served_s = attempt.start_s + attempt.queued_s
         delay_s = max(0.0, visit.done_s - served_s)
@@ -170,7 +173,7 @@ class GatewayTransport(SimTransport):
             else:
                 attempt.readable = attempt.tokens - 1
 
-    def _service_s(self, attempt: _Attempt) -> float:
+    def _service_s(self, attempt: Attempt) -> float:
         server, whose = attempt.server, attempt.whose
         return self.pool.service.of(
             whose.block,
@@ -180,7 +183,7 @@ class GatewayTransport(SimTransport):
             attempt.ordinal,
         )
 
-    def _answered(self, attempt: _Attempt) -> Reply:
+    def _answered(self, attempt: Attempt) -> Reply:
         reply = super()._answered(attempt)
         visit = attempt.visit
         if visit is not None:
@@ -199,7 +202,7 @@ class GatewayTransport(SimTransport):
         if pod.leaving:
             self.pool.left(pod, now)
 
-    def _close(self, attempt: _Attempt, outcome: int) -> None:
+    def _close(self, attempt: Attempt, outcome: int) -> None:
         super()._close(attempt, outcome)
         visit = attempt.visit
         if visit is not None:
