@@ -72,7 +72,7 @@ class Surroundings:
         seed: int,
         replication: int,
     ) -> Iterator[None]:
-        """Surround the factory and the run, in which the loop's time is 0 at `begin_s` after the date `start`.
+        """Surround the factory and the run; the loop's time is 0 at `begin_s` seconds after the date `start`.
 
         Clocks, sleeps, locks and thread-locals are virtual, HTTP clients are answered by the world, keys that
         are not set are made up, the global generators of `random` and `numpy.random` are seeded, and sockets,
