@@ -343,14 +343,12 @@ class Result:
         """One row per metric: value, ci_low, ci_high, n, method, unit, and what it means."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows()).set_index("metric")
+        rows = [row | {"means": meaning(row["metric"])} for row in self.rows()]
+        return pd.DataFrame(rows).set_index("metric")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of `summary` as plain data."""
-        return [
-            {"metric": name} | dataclasses.asdict(each) | {"means": meaning(name)}
-            for name, each in self.metrics.items()
-        ]
+        """The rows of `summary` as plain data, without what metrics mean."""
+        return [{"metric": name} | dataclasses.asdict(each) for name, each in self.metrics.items()]
 
     def per_replication(self, metric: str) -> list[float]:
         """A metric's value in each replication alone."""

@@ -22,6 +22,7 @@ from simsla.analysis.sketch import RELATIVE_ERROR
 from simsla.analysis.summary import ReplicationSummary, summarise
 from simsla.analysis.tail import TAIL_CAUSES
 from simsla.analysis.warnings import (
+    CorrelatedBatchesWarning,
     ExactTiesWarning,
     ExogeneityWarning,
     FewEpisodesWarning,
@@ -47,6 +48,7 @@ __all__ = [
     "TAIL_CAUSES",
     "Cells",
     "ClosedForm",
+    "CorrelatedBatchesWarning",
     "EnvironmentLaw",
     "Estimate",
     "ExactTiesWarning",

@@ -14,7 +14,17 @@ from simsla.analysis.tail import Blamed
 __all__ = ["added"]
 
 CONSTANT: Final = frozenset(
-    {"seconds", "request_classes", "deployments", "cells", "limits", "episodes", "regions", "pods_usd"}
+    {
+        "seconds",
+        "request_classes",
+        "deployments",
+        "cells",
+        "minute_cell",
+        "limits",
+        "episodes",
+        "regions",
+        "pods_usd",
+    }
 )
 """Fields of a summary that are not counts, or are filled in when all is added."""
 

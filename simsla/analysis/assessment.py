@@ -14,11 +14,12 @@ from simsla.analysis.closed_forms.shared_fate import Independence
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.windows import RareResult, estimate_availability
 from simsla.scenario import Scenario
+from simsla.simulation import resolve_policy
 
 if TYPE_CHECKING:
     from simsla.simulation import Policy
 
-__all__ = ["SCHEMA", "Assessment", "assess"]
+__all__ = ["SCHEMA", "Assessment", "assess", "assessed", "promised"]
 
 SCHEMA: Final = "simsla.assessment/1"
 
@@ -57,13 +58,19 @@ class Assessment:
             "scenario": self.rare.scenario.name,
             "policy": self.rare.policy,
             "seed": self.rare.seed,
-            "target": self.target,
             "availability": self.availability.to_dict(),
             "unavailability": self.rare.unavailability.to_dict(),
+            **self.promise(),
+            "warnings": [f"{type(caveat).__name__}: {caveat}" for caveat in self.rare.caveats],
+        }
+
+    def promise(self) -> dict[str, Any]:
+        """What is beside the estimate: the target, the two formulas, and the months that miss it."""
+        return {
+            "target": self.target,
             "independence_unavailability": self.independence.naive.left,
             "shared_fate_unavailability": self.independence.shared_fate.left,
             "month_miss_probability": self.month_miss_probability.to_dict(),
-            "warnings": [f"{type(caveat).__name__}: {caveat}" for caveat in self.rare.caveats],
         }
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -79,11 +86,15 @@ class Assessment:
             (f"months below {100 * self.target:.10g} %", months, ""),
         ]
 
-    def __repr__(self) -> str:
+    def table(self) -> str:
+        """The rows as aligned text."""
         rows = [("", "unavailability [95 % interval]", "down in 30 days"), *self.rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([f"{self.rare.scenario.name}, {self.rare.policy}", *lines])
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"{self.rare.scenario.name}, {self.rare.policy}\n{self.table()}"
 
     def _repr_html_(self) -> str:
         body = "".join(
@@ -122,16 +133,28 @@ def assess(
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
     if target is None:
-        promised = [
-            o.target for o in scenario.objectives if o.metric == "availability" and not o.request_class
-        ]
-        if not promised:
-            raise ValueError(
-                f"target: expected an availability, since {scenario.name} has no objective for the "
-                "availability of all requests"
-            )
-        target = promised[0]
+        target = promised(scenario)
+    if target is None:
+        raise ValueError(
+            f"target: expected an availability, since {scenario.name} has no objective for the availability "
+            "of all requests"
+        )
     if isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1:
         raise ValueError(f"target: expected an availability between 0 and 1, got {target!r}")
     found = estimate_availability(scenario, policy, **options)
-    return Assessment(found, independence(scenario, policy), float(target))
+    if not found.holds_months:
+        raise ValueError(f"years: expected so many that lives hold a month, got {found.years:.4g}")
+    return assessed(found, policy, float(target))
+
+
+def promised(scenario: Scenario) -> float | None:
+    """The availability of all requests that is the scenario's objective, if it has one."""
+    return next(
+        (o.target for o in scenario.objectives if o.metric == "availability" and not o.request_class), None
+    )
+
+
+def assessed(rare: RareResult, policy: Policy | str | None, target: float) -> Assessment:
+    """An estimate that is already made, with the formulas for its scenario and policy beside it."""
+    chosen = None if policy is None else resolve_policy(policy)
+    return Assessment(rare, independence(rare.scenario, chosen), target)

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.costs import COST_PARTS
-from simsla.analysis.minutes import PARTIAL_WEIGHT, Minutes, bad_windows, weighed_down
+from simsla.analysis.minutes import BY_CLOCK
 from simsla.analysis.sample import Sample
 from simsla.analysis.summary import ReplicationSummary
 from simsla.analysis.tail import TAIL_CAUSES
 from simsla.records import CACHE_HITS, GOOD_OUTCOMES, OUTCOMES
 
 __all__ = [
+    "BY_CELL",
     "KINDS",
     "METRICS",
     "MORE_IS_BETTER",
@@ -58,6 +59,9 @@ QUALITIES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Mean quality of answers over the valid requests with these outcomes, those that failed counting 0."""
 
+BY_CELL: Final = frozenset({*SHARES, *QUALITIES, *BY_CLOCK, "intent_availability"})
+"""The metrics that are counted by state of the environment: see `Metrics.counts`."""
+
 
 class Ratio(NamedTuple):
     """A ratio of two totals (names of `TOTALS`), of the unit "share" where one is a part of the other."""
@@ -84,15 +88,11 @@ RATIOS: Final[dict[str, Ratio]] = {
             ("usd_per_good_request", "answered", 1.0),
         )
     },
-    "availability_windows": Ratio("good_windows", "windows", unit="share"),
-    "availability_time": Ratio("minutes_up", "minutes", unit="share"),
-    "availability_weighted": Ratio("minutes_weighed_up", "minutes", unit="share"),
     "time_to_detect_s": Ratio("detect_s", "detected", unit="s"),
     "time_to_recover_s": Ratio("recover_s", "recovered", unit="s"),
     "time_to_return_s": Ratio("return_s", "returned", unit="s"),
     "detected_share": Ratio("detected", "episodes", unit="share"),
     "amplification": Ratio("attempts", "requests"),
-    "intent_availability": Ratio("good_intents", "intents", unit="share"),
     "requests_per_intent": Ratio("intent_requests", "intents"),
     "requests_per_day": Ratio("requests", "seconds", SECONDS_PER_DAY),
     "tokens_in_per_day": Ratio("tokens_in", "seconds", SECONDS_PER_DAY),
@@ -179,19 +179,6 @@ def cost_of(part: int) -> Total:
     return lambda s, c: float(s.costs[:, part].sum() if c is None else s.costs[c, part])
 
 
-def minutes_of(s: ReplicationSummary, code: int | None) -> Minutes:
-    return s.minutes if code is None else s.minutes[code : code + 1]
-
-
-def windows(s: ReplicationSummary, code: int | None) -> tuple[int, int]:
-    return bad_windows(minutes_of(s, code), s.seconds)
-
-
-def minutes_up(s: ReplicationSummary, code: int | None, weight: float) -> float:
-    down, count = weighed_down(minutes_of(s, code), s.seconds, weight)
-    return count - down
-
-
 def episode_times(field: str) -> tuple[Total, Total]:
     """The sum of a time over the episodes of which it is known, and how many these are."""
 
@@ -210,8 +197,7 @@ TOTALS: Final[dict[str, Total]] = {
     "valid": lambda s, c: summed(s.valid.sum(axis=(0, 2)), c),
     "answered": lambda s, c: summed(s.valid[:, :, GOOD].sum(axis=(0, 2)), c),
     "attempts": lambda s, c: summed(s.requests.attempts, c),
-    "intents": lambda s, c: summed(s.requests.intents.intents, c),
-    "good_intents": lambda s, c: summed(s.requests.intents.good, c),
+    "intents": lambda s, c: summed(s.requests.intents.intents.sum(axis=0), c),
     "intent_requests": lambda s, c: summed(s.requests.intents.requests, c),
     # Pods serve all classes.
     "cost_pods_usd": lambda s, c: s.pods_usd if c is None else math.nan,
@@ -225,11 +211,6 @@ TOTALS: Final[dict[str, Total]] = {
     "latency_all_s": lambda s, c: summed(s.requests.latency_all_s, c),
     "ttft_s": lambda s, c: summed(s.requests.ttft_s, c),
     "ttft_count": lambda s, c: summed(s.requests.ttft_count, c),
-    "good_windows": lambda s, c: float(np.subtract(*windows(s, c)[::-1])),
-    "windows": lambda s, c: float(windows(s, c)[1]),
-    "minutes_up": lambda s, c: minutes_up(s, c, 0.0),
-    "minutes_weighed_up": lambda s, c: minutes_up(s, c, PARTIAL_WEIGHT),
-    "minutes": lambda s, c: float(weighed_down(minutes_of(s, c), s.seconds)[1]),
     "episodes": lambda s, c: float(sum(row.judged for row in s.episodes)) if c is None else 0.0,
     **dict(zip(("detect_s", "detected"), episode_times("detect_s"), strict=True)),
     **dict(zip(("recover_s", "recovered"), episode_times("recover_s"), strict=True)),

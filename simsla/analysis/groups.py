@@ -57,7 +57,7 @@ def of_classes(summary: ReplicationSummary, names: Sequence[str]) -> Replication
     totals = {
         name: summed(getattr(requests, name), code) for name in type(requests).__slots__ if name != "intents"
     }
-    intents = type(requests.intents)(*(summed(values, code) for values in requests.intents))
+    intents = type(requests.intents)(*(summed(values, code, values.ndim - 1) for values in requests.intents))
     return replace(
         summary,
         request_classes=groups,

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from simsla.analysis.caveats import caveats
 from simsla.analysis.definitions import (
+    BY_CELL,
+    KINDS,
     METRICS,
     QUALITIES,
     RATIOS,
@@ -32,7 +34,7 @@ from simsla.analysis.intervals import (
     share_interval,
 )
 from simsla.analysis.law import EnvironmentLaw
-from simsla.analysis.minutes import MINUTE_S, PARTIAL, WINDOW_MINUTES, bad_windows
+from simsla.analysis.minutes import BY_CLOCK, MINUTE_S, PARTIAL, WINDOW_MINUTES, ByClock, windows_lost
 from simsla.analysis.poststratify import PostStratification
 from simsla.analysis.sample import Ranked, Sample
 from simsla.analysis.sketch import RELATIVE_ERROR
@@ -128,7 +130,7 @@ class Metrics:
 
         Raises KeyError for an unknown metric or request class.
         """
-        if name in SHARES or name in QUALITIES:
+        if name in BY_CELL:
             return self._share(name, request_class)
         code = self._code(request_class)
         if name in RATIOS:
@@ -153,7 +155,7 @@ class Metrics:
 
     def per_replication(self, name: str, request_class: str | None = None) -> Floats:
         """The metric's value in each replication alone; nan where it is undefined."""
-        if name in SHARES or name in QUALITIES:
+        if name in BY_CELL:
             counts, valid = self.counts(name, request_class)
             return divided([c.sum() for c in counts], [v.sum() for v in valid])
         code = self._code(request_class)
@@ -173,9 +175,17 @@ class Metrics:
     def counts(self, name: str, request_class: str | None = None) -> tuple[list[Floats], list[Floats]]:
         """The requests that a share counts, and the valid ones, by replication and cell.
 
-        For a mean quality: the sum of the quality of answers, and the requests that it is the mean of.
+        For a mean quality: the sum of the quality of answers, and the requests that it is the mean of. For
+        `intent_availability`: intents, in the cell of their first request. For availability by the clock: the
+        time that was up and all of it, in windows or minutes.
         """
         code = self._code(request_class)
+        if name in BY_CLOCK:
+            return self._by_clock(BY_CLOCK[name], code)
+        if name == "intent_availability":
+            of = slice(None) if code is None else [code]
+            totals = [s.requests.intents for s in self._summaries]
+            return [t.good[:, of].sum(axis=1) for t in totals], [t.intents[:, of].sum(axis=1) for t in totals]
         if name in QUALITIES:
             return self._quality(QUALITIES[name], code)
         counted = [OUTCOMES.index(outcome) for outcome in SHARES[name]]
@@ -186,7 +196,9 @@ class Metrics:
         )
 
     def values(self, kind: str, request_class: str | None = None) -> npt.NDArray[np.float32]:
-        """All values of a kind ("latency", "latency_all", "ttft") in seconds, pooled and ascending."""
+        """All values of a kind in seconds, pooled and ascending. Raises KeyError for none of `KINDS`."""
+        if kind not in KINDS:
+            raise KeyError(f"no kind {kind!r}; there are {', '.join(KINDS)}")
         ordered = self._values(kind, self._code(request_class)).ordered
         return ordered.repeated() if isinstance(ordered, Ranked) else ordered
 
@@ -202,22 +214,13 @@ class Metrics:
         metric `availability_windows` is that of five minutes and 5 %. Raises ValueError, and KeyError for an
         unknown request class.
         """
-        window = round(window_s / MINUTE_S)
+        window = round(window_s / MINUTE_S) if math.isfinite(window_s) else 0
         if window < 1 or abs(window * MINUTE_S - window_s) > 1e-6:
             raise ValueError(f"window_s: expected a whole number of minutes (60, 300, ...), got {window_s}")
         if not 0 < error_share <= 1:
             raise ValueError(f"error_share: expected a share in (0, 1], got {error_share}")
-        code = self._code(request_class)
-        counts = np.array(
-            [
-                bad_windows(
-                    s.minutes if code is None else s.minutes[code : code + 1], s.seconds, window, error_share
-                )
-                for s in self._summaries
-            ],
-            dtype=np.float64,
-        )
-        return self._ratio_of(counts[:, 1] - counts[:, 0], counts[:, 1], "share")
+        counts = self._by_clock(ByClock(window, ((error_share, 1.0),)), self._code(request_class))
+        return self._share_of(*counts)
 
     def counts_above(
         self, kind: str, limit: float, request_class: str | None = None
@@ -227,7 +230,7 @@ class Metrics:
         return pooled.above(limit), pooled.sizes
 
     def share_above(self, kind: str, limit: float, request_class: str | None = None) -> float:
-        """The pooled share of values of a kind ("latency", "latency_all", "ttft") above a limit.
+        """The pooled share of values of a kind (see `KINDS`) above a limit.
 
         Values count as equal to the limit within one part in a million.
         """
@@ -268,8 +271,19 @@ class Metrics:
             return "t across replications"
         return f"post-stratified by environment state, {self.strata.spells} spells of faults"
 
+    def _by_clock(self, definition: ByClock, code: int | None) -> tuple[list[Floats], list[Floats]]:
+        up, times = [], []
+        for s in self._summaries:
+            minutes = s.minutes if code is None else s.minutes[code : code + 1]
+            lost, count = windows_lost(minutes, s.minute_cell, len(s.cells.state), s.seconds, *definition)
+            up.append(count - lost)
+            times.append(count)
+        return up, times
+
     def _share(self, name: str, request_class: str | None) -> Estimate:
-        counts, valid = self.counts(name, request_class)
+        return self._share_of(*self.counts(name, request_class))
+
+    def _share_of(self, counts: list[Floats], valid: list[Floats]) -> Estimate:
         interval = self._interval(counts, valid)
         return estimate(interval, sum(v.sum() > 0 for v in valid), self._method(), "share")
 

@@ -8,22 +8,28 @@ conventions, and contracts differ in them: `Metrics.window_availability` takes o
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from simsla.analysis.grouping import group_sums
+
 __all__ = [
-    "MAJOR",
+    "BY_CLOCK",
     "MINUTE_S",
     "PARTIAL",
     "PARTIAL_WEIGHT",
     "WINDOW_MINUTES",
+    "ByClock",
     "Minutes",
-    "bad_windows",
     "count_minutes",
-    "weighed_down",
+    "middles_s",
+    "windows_lost",
 ]
+
+Floats = npt.NDArray[np.float64]
 
 MINUTE_S: Final = 60.0
 WINDOW_MINUTES: Final = 5
@@ -34,8 +40,35 @@ PARTIAL: Final = 0.05
 PARTIAL_WEIGHT: Final = 0.3
 """What a second of partial outage counts as, of a major one: the rule of Atlassian's status pages."""
 
+
+class ByClock(NamedTuple):
+    """A definition: the minutes of a window, and what part of it is lost from which share of failures on."""
+
+    window: int
+    losses: tuple[tuple[float, float], ...]
+
+
+BY_CLOCK: Final[dict[str, ByClock]] = {
+    "availability_windows": ByClock(WINDOW_MINUTES, ((PARTIAL, 1.0),)),
+    "availability_time": ByClock(1, ((MAJOR, 1.0),)),
+    # A major outage is a partial one as well.
+    "availability_weighted": ByClock(1, ((PARTIAL, PARTIAL_WEIGHT), (MAJOR, 1 - PARTIAL_WEIGHT))),
+}
+"""The metrics that are availability by the clock."""
+
 Minutes = npt.NDArray[np.int32]
 """Requests by request class, minute of the measured time, and (valid, failed)."""
+
+
+def minute_count(seconds: float) -> int:
+    return max(1, int(np.ceil(seconds / MINUTE_S - 1e-9)))
+
+
+def middles_s(start_s: float, end_s: float) -> Floats:
+    """The middle of each minute of the measured time."""
+    edges = np.minimum(start_s + MINUTE_S * np.arange(minute_count(end_s - start_s) + 1), end_s)
+    middles: Floats = (edges[:-1] + edges[1:]) / 2
+    return middles
 
 
 def count_minutes(
@@ -46,7 +79,7 @@ def count_minutes(
     seconds: float,
 ) -> Minutes:
     """Valid requests by minute; `since_s` are their arrivals from the start of the measured time."""
-    count = max(1, int(np.ceil(seconds / MINUTE_S - 1e-9)))
+    count = minute_count(seconds)
     minute = np.minimum((since_s / MINUTE_S).astype(np.int64), count - 1)
     place = request_class * count + minute
     size = classes * count
@@ -54,22 +87,27 @@ def count_minutes(
     return np.stack(both, axis=1).reshape(classes, count, 2).astype(np.int32)
 
 
-def bad_windows(
-    minutes: Minutes, seconds: float, window: int = WINDOW_MINUTES, error_share: float = PARTIAL
-) -> tuple[int, int]:
-    """How many whole windows of so many minutes have at least this share of failures, and how many there are.
+def windows_lost(
+    minutes: Minutes,
+    minute_cell: npt.NDArray[np.int64],
+    cells: int,
+    seconds: float,
+    window: int,
+    losses: Sequence[tuple[float, float]],
+) -> tuple[Floats, Floats]:
+    """What was lost in whole windows of so many minutes, and how many windows there are, by cell.
 
-    `minutes` are of all classes that count together. A time shorter than a window is one window.
+    `minutes` are of all classes that count together. For each pair of `losses`, (error share, weight), a
+    window with at least that share of failures loses so much of itself. It belongs to the cell of the minute
+    in its middle (`minute_cell`). A time shorter than a window is one window.
     """
     counts = minutes.sum(axis=0, dtype=np.int64)
     whole = int(seconds / MINUTE_S + 1e-9) // window
     rows = counts[: whole * window].reshape(whole, window, 2) if whole else counts[None]
+    length = window if whole else len(counts)
+    cell = minute_cell[length // 2 :: length][: len(rows)]
     valid, failed = rows.sum(axis=1).T
-    return int(((failed >= error_share * valid) & (failed > 0)).sum()), max(whole, 1)
-
-
-def weighed_down(minutes: Minutes, seconds: float, weight: float = PARTIAL_WEIGHT) -> tuple[float, int]:
-    """Minutes of major outage and `weight` times those of partial outage, and how many minutes there are."""
-    major, count = bad_windows(minutes, seconds, 1, MAJOR)
-    either, _ = bad_windows(minutes, seconds, 1, PARTIAL)
-    return major + weight * (either - major), count
+    lost = np.zeros(len(rows))
+    for error_share, weight in losses:
+        lost += weight * ((failed >= error_share * valid) & (failed > 0))
+    return group_sums(cell, lost, cells), group_sums(cell, np.ones(len(rows)), cells)

@@ -6,8 +6,8 @@ visit to a state loses the share of requests that one of the visits in the runs 
 target is a threshold and expected losses are not enough. What fails while nothing is at fault comes and goes
 by itself (Poisson).
 
-Where no fault is drawn, the months are those in the runs, or, if runs are shorter than a month, put together
-from whole runs at random.
+Where no fault is drawn, or more than 500 a month, so that a run has many of them, the months are those in the
+runs, or, if runs are shorter than a month, put together from whole runs at random.
 
 The interval resamples replications and months. Its upper end also lets states never met lose everything, and
 states met fewer than `ENOUGH_SPELLS` times lose everything as often as what was met could miss by chance
@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from simsla.analysis.closed_forms.budgets import MONTH_S
 from simsla.analysis.estimate import Estimate
-from simsla.analysis.intervals import unseen_share
+from simsla.analysis.intervals import TAIL, unseen_share
 from simsla.analysis.law import episodes_per_s
 from simsla.analysis.poststratify import ENOUGH_SPELLS, Cells
 from simsla.analysis.states import QUIET, fault_intervals, state_path
@@ -64,11 +64,11 @@ class DrawnMonths:
 
 
 def drawn_months(scenario: Scenario, seed: int) -> DrawnMonths | None:
-    """Months of the scenario's faults; None where it draws none."""
+    """Months of the scenario's faults; None where it draws none, or too many for months of them."""
     per_s = episodes_per_s(scenario)
-    if per_s == 0:
+    if per_s == 0 or FEWEST_MONTHS * per_s * MONTH_S > MOST_EPISODES:
         return None
-    count = int(np.clip(MOST_EPISODES / (per_s * MONTH_S), FEWEST_MONTHS, MOST_MONTHS))
+    count = min(int(MOST_EPISODES / (per_s * MONTH_S)), MOST_MONTHS)
     until_s = count * MONTH_S
     environment = draw_environment(scenario, seed, APART, until_s, planned=False)
     path = state_path(fault_intervals(environment, 0.0, until_s), 0.0, until_s)
@@ -122,7 +122,9 @@ class Months:
             [of(row[~np.isnan(row)]) for row in rows if not np.isnan(row).all()]
             for rows in (self.again, self.at_worst)
         )
-        low, high = float(np.quantile(lows, 0.025)), float(np.quantile(highs, 0.975))
+        # Of so few resamples the plain quantiles are inside of what 2.5 % would exceed.
+        low = float(np.quantile(lows, TAIL, method="weibull"))
+        high = float(np.quantile(highs, 1 - TAIL, method="weibull"))
         worst = of(np.zeros(1))
         # Months that all went alike show no spread, but may have missed what others would show.
         if value == 0:
@@ -133,48 +135,53 @@ class Months:
 
 
 class _Pools:
-    """What visits to each state lost in the runs: the shares to draw from, by replication and state."""
+    """What visits to each state lost in the runs: from these shares those of the drawn months are drawn."""
 
     def __init__(self, cells: Sequence[Cells], promise: Promise, months: DrawnMonths) -> None:
-        state = np.concatenate([each.state for each in cells])
-        spell = np.concatenate([each.spell for each in cells])
         sizes = [len(each.state) for each in cells]
         bad, trials = np.concatenate(promise.bad), np.concatenate(promise.trials)
-        replication = np.repeat(np.arange(len(cells)), sizes)
         kept = trials > 0
         self.replications = len(cells)
-        self.state, self.replication = state[kept], replication[kept]
+        self.state = np.concatenate([each.state for each in cells])[kept]
+        self.spell = np.concatenate([each.spell for each in cells])[kept]
+        self.replication = np.repeat(np.arange(len(cells)), sizes)[kept]
         self.bad, self.trials = bad[kept], trials[kept]
         self.lost = self.bad / self.trials
-        seconds = sum(float(each.seconds.sum()) for each in cells)
-        self.per_s = float(trials.sum()) / seconds
-        self.states, self.row = np.unique(months.state, return_inverse=True)
-        self.spell = spell[kept]
+        self.per_s = float(trials.sum()) / sum(float(each.seconds.sum()) for each in cells)
+        self.visits = np.flatnonzero(months.state != QUIET)
+        """The visits of the drawn months to states with faults."""
+        state = months.state[self.visits]
+        order = np.argsort(state, kind="stable")
+        begins = np.flatnonzero(np.diff(state[order], prepend=QUIET))
+        self.places = [
+            (mine, np.flatnonzero(self.state == state[mine[0]]))
+            for mine in np.split(order, begins[1:])
+            if len(mine)
+        ]
+        """The places in `visits` of those to each state, and the rows of the runs that met it."""
 
-    def share_lost(self, rows: Ints, luck: Floats, weight: Floats, *, at_worst: bool) -> Floats:
-        """What each visit of `rows` (places in `states`) loses; `weight` is that of each replication."""
-        lost = np.zeros(len(rows))
+    def share_lost(self, luck: Floats, weight: Floats, *, at_worst: bool) -> Floats:
+        """What each of the `visits` loses; `weight` is that of each replication."""
+        lost = np.zeros(len(self.visits))
         weights = self.trials * weight[self.replication]
-        order = np.argsort(rows, kind="stable")
-        edges = np.searchsorted(rows[order], np.arange(len(self.states) + 1))
-        for place, state in enumerate(self.states):
-            mine = order[edges[place] : edges[place + 1]]
-            if state == QUIET or len(mine) == 0:
-                continue
-            pool = np.flatnonzero((self.state == state) & (weights > 0))
+        for mine, rows in self.places:
+            pool = rows[weights[rows] > 0]
             if len(pool) == 0:
                 lost[mine] = 1.0 if at_worst else 0.0
                 continue
             running = np.cumsum(weights[pool])
             drawn = luck[mine]
-            spells = np.unique(np.stack((self.replication, self.spell))[:, pool], axis=1).shape[1]
-            if at_worst and spells < ENOUGH_SPELLS:
+            if at_worst and (spells := self.spells(pool)) < ENOUGH_SPELLS:
                 unseen = float(unseen_share(spells))
                 hidden = drawn < unseen
                 lost[mine[hidden]] = 1.0
                 mine, drawn = mine[~hidden], (drawn[~hidden] - unseen) / (1 - unseen)
             lost[mine] = self.lost[pool[np.searchsorted(running, drawn * running[-1], side="right")]]
         return lost
+
+    def spells(self, pool: Ints) -> int:
+        """In how many spells of faults these rows are."""
+        return len(set(zip(self.replication[pool].tolist(), self.spell[pool].tolist(), strict=True)))
 
     def quiet_share(self, weight: Floats) -> float:
         weights = weight[self.replication] * (self.state == QUIET)
@@ -185,24 +192,21 @@ class _Pools:
 def months_from_faults(cells: Sequence[Cells], promise: Promise, months: DrawnMonths, seed: int) -> Months:
     """Months of drawn faults with the losses that were met in the runs; `cells` are those of `promise`."""
     pools = _Pools(cells, promise, months)
+    if not pools.per_s > 0:
+        return Months(np.full(months.count, np.nan), *no_interval(), 0.0, "")
     quiet_s = np.bincount(
         months.month, weights=months.visit_s * (months.state == QUIET), minlength=months.count
     )
-    requests = pools.per_s * months.seconds
-    faulty = np.flatnonzero(months.state != QUIET)
+    month, visit_s = months.month[pools.visits], months.visit_s[pools.visits]
 
     def drawn(nth: int, weight: Floats, *, at_worst: bool) -> Floats:
         generator = Stream(seed, nth, "monthly availability").generator()
-        luck = generator.random(len(faulty))
-        lost = pools.share_lost(pools.row[faulty], luck, weight, at_worst=at_worst)
-        amount = pools.per_s * months.visit_s[faulty] * lost
-        bad = np.bincount(months.month[faulty], weights=amount, minlength=months.count)
+        lost = pools.share_lost(generator.random(len(month)), weight, at_worst=at_worst)
+        bad = pools.per_s * np.bincount(month, weights=visit_s * lost, minlength=months.count)
         bad += generator.poisson(pools.per_s * quiet_s * pools.quiet_share(weight))
-        availability = 1 - np.minimum(bad / requests, 1.0)
+        availability: Floats = 1 - np.minimum(bad / (pools.per_s * months.seconds), 1.0)
         return availability[generator.integers(months.count, size=months.count)] if nth else availability
 
-    if not requests > 0:
-        return Months(np.full(months.count, np.nan), *no_interval(), 0.0, "")
     n = pools.replications
     base = drawn(0, np.ones(n), at_worst=False)
     method = f"{months.count} months of drawn faults, losses as in the runs"
@@ -240,9 +244,9 @@ def months_from_runs(promise: Promise, run_s: float, seed: int) -> Months:
 
     def put_together(nth: int, weight: Floats) -> Floats:
         generator = Stream(seed, nth, "months of runs").generator()
-        # A run of few requests is one of few: the parts of a month differ as the runs do.
-        chosen = generator.choice(n, (MOST_MONTHS, parts), p=weight / weight.sum())
-        return 1 - divided(bad[chosen].sum(axis=1), total[chosen].sum(axis=1))
+        # How often each run is in a month, not which one is where: months of short runs have thousands.
+        times = generator.multinomial(parts, weight / weight.sum(), size=MOST_MONTHS)
+        return 1 - divided(times @ bad, times @ total)
 
     base = put_together(0, np.ones(n))
     method = f"months of {parts} replications each, drawn at random"

@@ -34,14 +34,14 @@ def summarised_run(
 ) -> tuple[ReplicationSummary, Replication]:
     """Run one replication without logs; its summary is the same but for sketches in place of latencies."""
     start_s, end_s = scenario.warmup_s, scenario.horizon_s
-    drained_s = end_s + max(spec.longest_s for spec in scenario.traffic.values())
-    environment = draw_environment(scenario, seed, replication, drained_s)
+    longest_s = max(spec.longest_s for spec in scenario.traffic.values())
+    environment = draw_environment(scenario, seed, replication, end_s + longest_s)
     reducer = Reducer(
         tuple(scenario.traffic),
         tuple(scenario.deployments),
         start_s=start_s,
         end_s=end_s,
-        in_pieces=True,
+        longest_s=longest_s,
         **what_is_known(scenario, seed, replication, environment),
     )
     recorder = SummaryRecorder(reducer, max(spec.deadline_s for spec in scenario.traffic.values()))

@@ -3,8 +3,9 @@
 Replications are added in rounds. How many come next is told by what was simulated alone, so that the result
 is the same at any number of processes: half-widths shrink with the root of the number of replications (Law
 2015, Simulation Modeling and Analysis, 9.4.1), no round more than doubles them, and none adds less than a
-tenth. A rule that stops as soon as an interval looks narrow stops too early more often than too late; with
-the first round of 20 or more this costs an interval little of its 95 % (see the coverage tests).
+tenth. A rule that stops as soon as an interval looks narrow stops too early more often than too late. With a
+first round of 20 that was measured to cost 0.6 points of the 95 % where replications are spread evenly about
+their mean, and 1.5 where few of them hold most failures (see the coverage test).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from simsla.analysis.definitions import METRICS, QUALITIES, RATIOS, SHARES, quantile_of, tail_of
+from simsla.analysis.definitions import BY_CELL, METRICS, RATIOS, quantile_of, tail_of
 from simsla.analysis.warnings import PrecisionWarning
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ MORE_THAN_NEEDED: Final = 1.05
 
 def checked_until(until: Mapping[str, float] | None) -> dict[str, float]:
     """The goals; empty without any. Raises ValueError for a metric or a half-width that cannot be one."""
+    if until is not None and not isinstance(until, Mapping):
+        raise ValueError(
+            f"until: expected half-widths by metric, such as {{'availability': 1e-4}}, got {until!r}"
+        )
     goals = dict(until or {})
     for name, half_width in goals.items():
-        if name not in SHARES and name not in QUALITIES and name not in RATIOS and not tail_of(name):
+        if name not in BY_CELL and name not in RATIOS and not tail_of(name):
             try:
                 quantile_of(name)
             except KeyError:

@@ -17,10 +17,10 @@ from simsla.analysis.adding import added
 from simsla.analysis.costs import part_of, split_costs
 from simsla.analysis.episodes import EpisodeCounts, EpisodePlan, EpisodeRow, episode_rows
 from simsla.analysis.grouping import group_sums
-from simsla.analysis.intents import IntentCounter, IntentTotals, intent_totals
+from simsla.analysis.intents import IntentCounter, IntentTotals, MeasuredTime, intent_totals
 from simsla.analysis.limits import Limit, count_over
 from simsla.analysis.load import SlotTotals, slot_totals
-from simsla.analysis.minutes import Minutes, count_minutes
+from simsla.analysis.minutes import Minutes, count_minutes, middles_s
 from simsla.analysis.poststratify import MEMORY_S, Cells
 from simsla.analysis.quality import QualityTotals, quality_totals
 from simsla.analysis.sample import Sample
@@ -111,6 +111,8 @@ class ReplicationSummary:
     slow: Blamed
     """The causes of the latency of answered valid requests."""
     minutes: Minutes
+    minute_cell: Ints
+    """The cell of the middle of each minute."""
     limits: tuple[Limit, ...]
     """The limits on latency that objectives set."""
     over: Minutes
@@ -211,9 +213,12 @@ class Reducer:
         episodes: EpisodePlan | None = None,
         regions: ClientRegions | None = None,
         limits: tuple[Limit, ...] = (),
-        in_pieces: bool = False,
+        longest_s: float | None = None,
     ) -> None:
-        """See `summarise`. `in_pieces`: logs come one after another, and latencies are kept in buckets."""
+        """See `summarise`. With `longest_s` logs come one after another, and latencies are kept in buckets.
+
+        It is the longest that a client goes on asking for one thing, its retries included.
+        """
         if not end_s > start_s:
             raise ValueError(f"end_s ({end_s}) must be greater than start_s ({start_s})")
         self.request_classes = request_classes
@@ -222,8 +227,7 @@ class Reducer:
         self.end_s = end_s
         self.quality = quality
         self.episodes = episodes
-        self.sample = Sample.sketched if in_pieces else Sample.of
-        self.intents = IntentCounter(start_s, end_s, len(request_classes)) if in_pieces else None
+        self.sample = Sample.of if longest_s is None else Sample.sketched
         self.regions = regions
         self.limits = limits
         self.by_region: Reducer | None = None
@@ -234,11 +238,21 @@ class Reducer:
                 start_s=start_s,
                 end_s=end_s,
                 environment=environment,
-                in_pieces=in_pieces,
+                longest_s=longest_s,
             )
         self.cells, self._path, self._cell_of_visit = locate(environment, start_s, end_s)
+        self.minute_cell = self.cell_at(middles_s(start_s, end_s))
+        self.measured = MeasuredTime(
+            start_s, end_s, self.cell_at, len(self.cells.state), len(request_classes)
+        )
+        self.intents = None if longest_s is None else IntentCounter(self.measured, longest_s)
         self.usual: Typical | None = None
         """What is usual for each class: set by the first piece of a log, which must hold `TYPICAL_ROWS`."""
+
+    def cell_at(self, time_s: Floats) -> Ints:
+        """The cell of each time, in seconds; those before or after the measured time are in its ends."""
+        cell: Ints = self._cell_of_visit[self._path.at(time_s)]
+        return cell
 
     def reduce(self, log: Log) -> Piece:
         """A log, or a piece of one: requests that ended one after another, with all of their attempts."""
@@ -248,7 +262,7 @@ class Reducer:
             self.usual = usual_of(log)
         inside = (log.requests["arrival_s"] >= start_s) & (log.requests["arrival_s"] < end_s)
         requests = rows(log.requests, inside)
-        cell = self._cell_of_visit[self._path.at(requests["arrival_s"])]
+        cell = self.cell_at(requests["arrival_s"])
         count = len(self.cells.state)
         kind = requests["request_class"].astype(np.int64)
         outcome = requests["outcome"].astype(np.int64)
@@ -297,7 +311,7 @@ class Reducer:
                     ],
                     axis=1,
                 ),
-                intents=intent_totals(log.requests, start_s, end_s, classes)
+                intents=intent_totals(log.requests, self.measured)
                 if self.intents is None
                 else self.intents.count(log.requests),
             ),
@@ -320,6 +334,7 @@ class Reducer:
             minutes=count_minutes(
                 kind[valid], requests["arrival_s"][valid] - start_s, failed[valid], classes, end_s - start_s
             ),
+            minute_cell=self.minute_cell,
             limits=self.limits,
             over=count_over(requests, good, self.request_classes, self.limits, start_s, end_s),
             unattributed=int((~owned).sum()),

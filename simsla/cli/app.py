@@ -190,6 +190,10 @@ def rare(
         str | None,
         typer.Option(metavar="DURATION", help="How long the policy remembers a fault, such as 2min."),
     ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="The availability promised for a month; by default the scenario's objective."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default one per core. It changes no number.")
     ] = None,
@@ -199,9 +203,11 @@ def rare(
 ) -> None:
     """Estimate an availability whose failures are too rare for a run.
 
-    Draws faults for thousands of years and simulates requests only around them.
+    Draws faults for thousands of years and simulates requests only around them. With a target, what a formula
+    of independent parts says, and how likely a month is to miss it.
     """
     with answered_failures(show_traceback), noted_warnings():
+        from simsla.analysis.assessment import assessed, promised
         from simsla.analysis.windows import estimate_availability
         from simsla.cli.rare_text import rare_report
         from simsla.cli.text import note
@@ -219,6 +225,10 @@ def rare(
             raise typer.BadParameter(
                 f"expected a duration such as 2min, got {memory!r}", param_hint="--memory"
             )
+        if target is not None and not 0 < target < 1:
+            raise typer.BadParameter(
+                f"expected an availability between 0 and 1, got {target:g}", param_hint="--target"
+            )
         loaded = Scenario.load(scenario)
         if isinstance(policy or loaded.routing, str):
             import_from_current_folder()
@@ -234,12 +244,17 @@ def rare(
                 n_jobs=jobs or -1,
                 progress=False if quiet else None,
             )
+        if target is not None and not result.holds_months:
+            raise typer.BadParameter("no life holds a month: draw more --years", param_hint="--target")
+        wanted = promised(loaded) if target is None and result.holds_months else target
+        promise = None if wanted is None else assessed(result, policy, wanted)
         if as_json:
-            typer.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+            data = result.to_dict() | ({} if promise is None else promise.promise())
+            typer.echo(json.dumps(data, indent=2, allow_nan=False))
             for caveat in result.caveats:
                 typer.echo(note(caveat), err=True)
         else:
-            typer.echo(rare_report(result))
+            typer.echo(rare_report(result, promise))
 
 
 @app.command(epilog=FAILURES)

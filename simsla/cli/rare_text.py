@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from simsla.analysis.windows.result import spoken_years
 from simsla.cli.text import note, table
 
 if TYPE_CHECKING:
+    from simsla.analysis.assessment import Assessment
     from simsla.analysis.windows import RareResult
 
 __all__ = ["rare_report"]
@@ -22,8 +24,8 @@ HEADLINES: Final = {
 }
 
 
-def rare_report(result: RareResult) -> str:
-    """The estimates, the strata that fail the most requests, and what must be said beside them."""
+def rare_report(result: RareResult, promise: Assessment | None = None) -> str:
+    """The estimates, the formulas beside them, the strata that fail the most, and what must be said."""
     estimates = []
     for name, head in HEADLINES.items():
         value, bracket, interval = str(result.metrics[name]).partition(" [")
@@ -36,11 +38,13 @@ def rare_report(result: RareResult) -> str:
     ]
     parts = [
         (
-            f"{result.scenario.name}, {result.policy}: {result.years:,.4g} years of faults "
+            f"{result.scenario.name}, {result.policy}: {spoken_years(result.years)} of faults "
             f"({result.episodes:,} episodes), {result.requests:,} requests, seed {result.seed}"
         ),
         table(["", "value", "95 % interval"], estimates),
     ]
+    if promise is not None:
+        parts.append(promise.table())
     if strata:
         parts.append(table(["while", "share of time", "failing", "unavailability"], strata))
     return "\n\n".join([*parts, *(note(caveat) for caveat in result.caveats)])

@@ -54,12 +54,22 @@ LESS_IS_BETTER: Final = (
     "time_to_recover_s",
     "time_to_return_s",
 )
-QUANTILE: Final = re.compile(r"(latency|latency_all|latency_ended|ttft|ttft_all)_p\d{1,6}_s", re.ASCII)
+LEVEL: Final = r"p(?!0+_)\d{1,6}"
+PARTS: Final = "useful|retry|hedge|cancelled|unused|classifier|check|shadow|cache|nobody|pods|total"
+FURTHER: Final = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        rf"(latency|latency_all|latency_ended|ttft|ttft_all)_{LEVEL}_s",
+        rf"cost_({PARTS})_usd_per_(day|1k_requests|good_request)",
+        rf"tail_{LEVEL}_(output_length|queueing|retries|failover|slow_deployment|other)_share",
+    )
+)
+"""Names that are made of parts: any quantile, what the money was for, why slow requests were slow."""
 
 
 def known_metric(metric: str) -> str:
     names = (*MORE_IS_BETTER, *LESS_IS_BETTER)
-    if metric in names or QUANTILE.fullmatch(metric):
+    if metric in names or any(pattern.fullmatch(metric) for pattern in FURTHER):
         return metric
     raise refuse(f"a metric: {', '.join(names)}", metric, nearest(metric, names))
 

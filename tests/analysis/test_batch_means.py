@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.signal import lfilter
-from simulation.policies import naive, patient
+from simulation.policies import patient
 from simulation.scenarios import deployment, exp, scenario, traffic
 
 import simsla
@@ -72,7 +72,7 @@ def one():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return simsla.simulate(world, naive, seed=3, replications=1)
+        return simsla.simulate(world, patient, seed=3, replications=1)
 
 
 def test_one_replication_has_no_interval_but_its_batches_have(one):

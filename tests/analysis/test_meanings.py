@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from simsla.analysis import METRICS
-from simsla.analysis.definitions import QUALITIES, RATIOS, SHARES
+from simsla.analysis.definitions import BY_CELL, RATIOS
 from simsla.analysis.meanings import meaning
 
 
-@pytest.mark.parametrize("name", sorted({*METRICS, *RATIOS, *SHARES, *QUALITIES}))
+@pytest.mark.parametrize("name", sorted({*METRICS, *RATIOS, *BY_CELL}))
 def test_every_metric_has_words_of_its_own(name):
     words = meaning(name)
     assert len(words) > 10

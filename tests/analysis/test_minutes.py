@@ -77,6 +77,7 @@ def test_as_contracts_count_it():
     [
         ({"window_s": 90}, r"window_s: expected a whole number of minutes .* got 90"),
         ({"window_s": 0}, "window_s"),
+        ({"window_s": float("nan")}, "window_s"),
         ({"error_share": 0}, r"error_share: expected a share in \(0, 1\], got 0"),
         ({"error_share": 1.1}, "error_share"),
     ],

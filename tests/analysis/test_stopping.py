@@ -70,6 +70,7 @@ def test_the_warning_names_what_is_too_wide():
         ({"availability": math.nan}, "above 0"),
         ({"availability": True}, "above 0"),
         ({"availability": "1e-4"}, "above 0"),
+        ("availability", "half-widths by metric, such as .*, got 'availability'"),
     ],
 )
 def test_goals_that_cannot_be_are_refused(until, says):
@@ -138,15 +139,21 @@ class Shares(Fake):
 
 
 @pytest.mark.slow
-def test_coverage_after_stopping_early():
-    """A sequential rule costs little from 20 replications on (Law 2015, 9.4.1): 93.4 to 96.6 %."""
-    rng, held, p = np.random.default_rng(5), 0, 0.02
+@pytest.mark.parametrize(
+    ("a", "b", "goal", "least"), [(20, 80, 0.011, 0.934), (2, 98, 0.004, 0.915)], ids=["even", "skewed"]
+)
+def test_coverage_after_stopping_early(a, b, goal, least):
+    """A sequential rule costs little from 20 replications on (Law 2015, 9.4.1): 93.4 to 96.6 % of 2,000 runs.
+
+    Where few replications hold most failures it is 93.0 % of 10,000 runs, and 94.5 % at a fixed number.
+    """
+    rng, held, p = np.random.default_rng(5), 0, a / (a + b)
     for _ in range(2000):
-        failed = rng.binomial(1000, rng.beta(2, 98, 400)).astype(float)
+        failed = rng.binomial(1000, rng.beta(a, b, 400)).astype(float)
         requests = np.full(400, 1000.0)
         n = 20
-        while (more := next_count(Shares(failed[:n], requests[:n]), {"availability": 0.004}, 400)) > n:
+        while (more := next_count(Shares(failed[:n], requests[:n]), {"availability": goal}, 400)) > n:
             n = more
         interval = share_interval(failed[:n], requests[:n])
         held += interval.low <= p <= interval.high
-    assert held / 2000 >= 0.925
+    assert least <= held / 2000 <= 0.966

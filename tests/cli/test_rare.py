@@ -42,7 +42,9 @@ def test_json(rare):
     data = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert data["schema"] == "simsla.rare/1"
     u = data["metrics"]["unavailability"]
-    assert u["ci_low"] < 60 / 3660 < u["ci_high"]
+    # The share of time down, and up to 30 s until the breaker finds out that it is over.
+    assert u["ci_high"] > 60 / 3660
+    assert u["ci_low"] < 90 / 3660
     assert rare(*RARE, "--json").stdout == result.stdout
 
 
@@ -54,3 +56,23 @@ def test_bad_usage(rare, option, value):
     result = rare(*RARE, option, value)
     assert result.exit_code == 2
     assert option in result.stderr
+
+
+def test_a_target_adds_the_formulas_and_the_months(rare):
+    data = json.loads(rare(*RARE, "--target", "0.999", "--json").stdout)
+    assert data["target"] == 0.999
+    assert data["independence_unavailability"] == pytest.approx(60 / 3660)
+    assert data["month_miss_probability"]["value"] == 1
+    text = rare(*RARE, "--target", "0.999").stdout
+    assert "months below 99.9 %" in text
+    assert "independent deployments" in text
+    assert "months below" not in rare(*RARE).stdout
+
+
+def test_a_target_needs_a_month(rare):
+    short = ("--years", "0.01", "--requests", "500", "--jobs", "1", "-q")
+    result = rare("rare", "faulty.yaml", *short, "--target", "0.9")
+    assert result.exit_code == 2
+    assert "--target" in result.stderr
+    assert "--years" in result.stderr
+    assert rare(*RARE, "--target", "1").exit_code == 2

@@ -268,7 +268,7 @@ def test_memory_does_not_grow_with_requests():
     """Rows that are kept, and buckets of latency, after some requests and after eight times as many."""
 
     def kept(count):
-        reducer = Reducer(("chat", "batch"), ("near", "far"), start_s=0, end_s=1000, in_pieces=True)
+        reducer = Reducer(("chat", "batch"), ("near", "far"), start_s=0, end_s=1000, longest_s=1e6)
         keeper = SummaryRecorder(reducer, hold_s=2.0)
         rng = np.random.default_rng(1)
         for number in range(count):
@@ -301,7 +301,7 @@ def test_a_log_reduced_at_once_or_in_pieces():
     ]
     log = log_of(requests, [{"request": i, "start_s": float(i), "cost_usd": 0.1} for i in range(300)])
     whole = summarise(log, start_s=50, end_s=250)
-    reducer = Reducer(log.request_classes, log.deployments, start_s=50, end_s=250, in_pieces=True)
+    reducer = Reducer(log.request_classes, log.deployments, start_s=50, end_s=250, longest_s=1e6)
     part = reducer.finished(reducer.reduce(log))
     assert part.latency.sizes(1).tolist() == whole.latency.sizes(1).tolist()
     assert part.valid.tolist() == whole.valid.tolist()

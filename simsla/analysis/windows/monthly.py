@@ -47,17 +47,18 @@ class Months:
         self._expected = requests_per_s * month_s
         self._seed = seed
         self._always = 0.0
-        self._parts: list[tuple[npt.NDArray[np.int64], Floats, Floats]] = []
+        self._parts: list[tuple[npt.NDArray[np.int64], Floats, Floats, Floats]] = []
         for stratum, sample in zip(population.strata, sampled, strict=True):
             lost = sample.values(failed)
             if not lost.any():
                 continue
             rows = stratum.rows
             if stratum.is_head:
-                amount, values = np.ones(len(rows)), lost
+                amount, values, cells = np.ones(len(rows)), lost, np.ones(len(rows))
             else:
                 seconds = sample.draws.end_s - sample.draws.start_s
                 amount, values = population.length_s[rows], lost / seconds
+                cells = np.maximum(amount / population.cell_s, 1.0)
                 if stratum.state == 0:
                     # What fails while nothing is at fault is spread over all months.
                     self._always += float(lost.sum() / seconds.sum()) * stratum.seconds / (lives * life_s)
@@ -65,7 +66,7 @@ class Months:
             month = ((population.start_s[rows] - origin_s) / month_s).astype(np.int64)
             inside = month < self.per_life
             cell = population.life[rows] * self.per_life + month
-            self._parts.append((cell[inside], amount[inside], values))
+            self._parts.append((cell[inside], amount[inside], np.sqrt(cells[inside]), values))
 
     @property
     def count(self) -> int:
@@ -79,11 +80,12 @@ class Months:
         """
         generator = Stream(self._seed, draw, "months", str(resampled)).generator()
         lost = np.zeros(self.count)
-        for cell, amount, values in self._parts:
+        for cell, amount, root, values in self._parts:
             pool = generator.choice(values, len(values)) if resampled else values
-            lost += np.bincount(
-                cell, weights=amount * generator.choice(pool, len(cell)), minlength=self.count
-            )
+            # An interior is many cells alike: the mean of as many draws has this mean and variance.
+            mean = pool.mean()
+            drawn = mean + (generator.choice(pool, len(cell)) - mean) / root
+            lost += np.bincount(cell, weights=amount * drawn, minlength=self.count)
         always = self._always * self._month_s
         return np.minimum((lost + always) / self._expected, 1.0).reshape(self.lives, self.per_life)
 

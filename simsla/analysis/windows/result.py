@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.estimate import Estimate
-from simsla.analysis.intervals import t_quantile
+from simsla.analysis.intervals import t_quantile, unseen_share
 from simsla.analysis.warnings import (
     ExogeneityWarning,
     FewEpisodesWarning,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from simsla.scenario import Scenario
     from simsla.simulation import Policy
 
-__all__ = ["SCHEMA", "Design", "RareResult"]
+__all__ = ["SCHEMA", "Design", "RareResult", "spoken_years"]
 
 SCHEMA: Final = "simsla.rare/1"
 DAY_S: Final = 86400.0
@@ -208,12 +208,12 @@ class RareResult:
 
     @cached_property
     def clusters(self) -> int:
-        """Episodes in which a request was seen to fail."""
+        """Episodes, and windows of quiet time, in which a request was seen to fail."""
         return len(
             {
-                int(unit)
-                for each in self._sampled
-                for unit, window in zip(each.draws.unit, each.measured, strict=True)
+                (stratum, int(cluster)) if each.quiet else int(cluster)
+                for stratum, each in enumerate(self._sampled)
+                for cluster, window in zip(each.clusters, each.measured, strict=True)
                 if window.failed
             }
         )
@@ -288,6 +288,11 @@ class RareResult:
         order = np.argsort(values, kind="stable")
         return values[order], weights[order]
 
+    @property
+    def holds_months(self) -> bool:
+        """Whether the drawn lives hold whole months of 30 days, so that `months` can answer."""
+        return self._design.life_s >= 30 * DAY_S
+
     def months(self, target: float, *, days: float = 30.0) -> Estimate:
         """The probability that a month of so many `days` misses an availability of `target`.
 
@@ -303,7 +308,10 @@ class RareResult:
         high = float(high)
         if value == 0:
             # No month of all that were drawn: the rule of three.
-            high = max(high, 3.7 / months.count)
+            high = max(high, float(unseen_share(months.count)))
+        if self.unavailability.value == 0:
+            # Nothing was seen to fail: of what could have gone unseen, months may have more (Markov).
+            high = max(high, min(self.unavailability.ci_high / (1 - target), 1.0))
         return Estimate(
             value, min(float(low), value), max(high, value), months.count, "whole months resampled", "share"
         )
@@ -355,7 +363,7 @@ class RareResult:
         for stratum, each in zip(self._population.strata, self._sampled, strict=True):
             lost, counted = each.total(failed), each.total(valid)
             share = lost / counted if counted else math.nan
-            lost = each.lost()
+            lost = max(each.lost(), 0.0)
             time = stratum.seconds / self._seconds
             rows.append(
                 {
@@ -387,8 +395,8 @@ class RareResult:
         elif self.clusters < FEW:
             found.append(
                 FewEpisodesWarning(
-                    f"Requests failed in only {self.clusters} of the episodes that were run (fewer than "
-                    f"{FEW}): the interval may be too short. Ask for more years or more requests."
+                    f"Requests failed in only {self.clusters} of the episodes and quiet windows run (fewer "
+                    f"than {FEW}): the interval may be too short. Ask for more years or more requests."
                 )
             )
         if u.value > 0 and self.unseen > u.half_width:
@@ -471,7 +479,7 @@ class RareResult:
 
     def __repr__(self) -> str:
         return (
-            f"<RareResult {self.scenario.name}, {self.policy}, {self.years:,.4g} years, {self.requests:,} "
+            f"<RareResult {self.scenario.name}, {self.policy}, {spoken_years(self.years)}, {self.requests:,} "
             f"requests: unavailability {self.unavailability:.3g}, p99 {self.latency(0.99)}, "
             f"{self.cost_per_day} a day>"
         )
@@ -484,7 +492,7 @@ class RareResult:
         )
         notes = "".join(f"<li>{html.escape(str(caveat))}</li>" for caveat in self.caveats)
         title = (
-            f"{self.scenario.name}: {self.policy}, {self.years:,.4g} years of faults, "
+            f"{self.scenario.name}: {self.policy}, {spoken_years(self.years)} of faults, "
             f"{self.requests:,} requests, seed {self.seed}"
         )
         return (
@@ -493,6 +501,11 @@ class RareResult:
             + (f"<ul>{notes}</ul>" if notes else "")
             + self.strata.to_html(float_format=lambda x: f"{x:.3g}")
         )
+
+
+def spoken_years(years: float) -> str:
+    """Years as one says them."""
+    return f"{years:,.0f} years" if years >= 10 else f"{years:.3g} year{'' if years == 1 else 's'}"
 
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}

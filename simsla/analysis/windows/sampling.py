@@ -38,16 +38,16 @@ class Draws(NamedTuple):
 def draw_windows(population: Population, stratum: int, wanted: int, seed: int, phase: str) -> Draws:
     """`wanted` windows of a stratum, or all of them where there are no more."""
     chosen = population.strata[stratum]
-    rows, memory_s = chosen.rows, population.memory_s
+    rows, memory_s, cell_s = chosen.rows, population.memory_s, population.cell_s
     length_s = population.length_s[rows]
-    cells = np.ones(len(rows), np.int64) if chosen.is_head else np.ceil(length_s / memory_s).astype(np.int64)
+    cells = np.ones(len(rows), np.int64) if chosen.is_head else np.ceil(length_s / cell_s).astype(np.int64)
     u = float(Stream(seed, 0, "windows", phase, chosen.name).uniforms(1)[0])
-    if not chosen.is_head and wanted < chosen.cells and wanted * memory_s <= chosen.size:
+    if by_length := not chosen.is_head and wanted < chosen.cells and wanted * cell_s <= chosen.size:
         # In proportion to length: no cell is likelier than 1.
         reach = np.cumsum(length_s)
         points = (u + np.arange(wanted)) * (reach[-1] / wanted)
         of = np.minimum(np.searchsorted(reach, points, side="right"), len(rows) - 1)
-        nth = np.floor((points - (reach[of] - length_s[of])) / memory_s).astype(np.int64)
+        nth = np.floor((points - (reach[of] - length_s[of])) / cell_s).astype(np.int64)
         nth = np.clip(nth, 0, cells[of] - 1)
     else:
         reach = np.cumsum(cells)
@@ -56,11 +56,11 @@ def draw_windows(population: Population, stratum: int, wanted: int, seed: int, p
         taken = np.minimum(taken, chosen.cells - 1)
         of = np.searchsorted(reach, taken, side="right")
         nth = taken - (reach[of] - cells[of])
-    start_s = population.start_s[rows[of]] + nth * memory_s
+    start_s = population.start_s[rows[of]] + nth * cell_s
     end_s = population.end_s[rows[of]]
     if not chosen.is_head:
-        end_s = np.minimum(start_s + memory_s, end_s)
-    if wanted < chosen.cells and not chosen.is_head and wanted * memory_s <= chosen.size:
+        end_s = np.minimum(start_s + cell_s, end_s)
+    if by_length:
         probability = wanted * (end_s - start_s) / chosen.size
     else:
         probability = np.full(len(of), min(wanted / chosen.cells, 1.0))

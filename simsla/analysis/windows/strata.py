@@ -25,7 +25,7 @@ class Stratum:
     """Units that are alike.
 
     A window of a head is the whole head; all heads of a stratum are equally likely to be drawn. A window of
-    an interior is a cell of at most the router's memory, as likely as it is long. `size` is the number of
+    an interior is a cell of at most `cell_s`, as likely as it is long. `size` is the number of
     heads, or the seconds of all interiors; `seconds` is the time in either. `state` is the one that its units
     have in common, None where rare ones are united.
     """
@@ -51,6 +51,7 @@ class Population:
     stratum: Ints
     strata: tuple[Stratum, ...]
     memory_s: float
+    cell_s: float
 
     @property
     def length_s(self) -> Floats:
@@ -67,12 +68,16 @@ class Population:
         return result
 
 
-def stratify(lives: Sequence[Life], states: States, memory_s: float, most: int) -> Population:
+def stratify(
+    lives: Sequence[Life], states: States, memory_s: float, most: int, cell_s: float | None = None
+) -> Population:
     """The strata of the units of all lives: at most about `most`, the rarest united.
 
     Rare ones are united by how many faults are active, how many were together within the router's memory, and
-    whether they are heads; never with units that differ in that.
+    whether they are heads; never with units that differ in that. Interiors are cut into cells of `cell_s`, by
+    default the router's memory.
     """
+    cell_s = memory_s if cell_s is None else cell_s
     life = np.repeat([each.number for each in lives], [len(each.key) for each in lives])
     start_s, end_s = (np.concatenate([getattr(each, n) for each in lives]) for n in COLUMNS)
     state, key = (np.concatenate([getattr(each, n) for each in lives]) for n in ("state", "key"))
@@ -114,9 +119,9 @@ def stratify(lives: Sequence[Life], states: States, memory_s: float, most: int) 
     for i, (name, head, alone) in enumerate(_apart(names)):
         rows = order[bounds[i] : bounds[i + 1]]
         seconds = float(length_s[rows].sum())
-        cells = len(rows) if head else int(np.ceil(length_s[rows] / memory_s).sum())
+        cells = len(rows) if head else int(np.ceil(length_s[rows] / cell_s).sum())
         strata.append(Stratum(name, head, alone, rows, float(len(rows)) if head else seconds, seconds, cells))
-    return Population(life, start_s, end_s, state, trouble_s, stratum, tuple(strata), memory_s)
+    return Population(life, start_s, end_s, state, trouble_s, stratum, tuple(strata), memory_s, cell_s)
 
 
 COLUMNS: Final = ("unit_start_s", "unit_end_s")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simsla.analysis.states import QUIET
 from simsla.analysis.windows.allocation import neyman
 from simsla.analysis.windows.lives import States, draw_life
 from simsla.analysis.windows.measuring import Measured, Window, run_windows
@@ -36,7 +37,8 @@ LIVES: Final = 50
 SHORTEST_S: Final = 90 * 86400.0
 """Lives are no shorter, if there are to be more than two: they hold whole months."""
 OVERHEAD: Final = 100
-"""Requests that take as long as it takes to begin a window."""
+"""Requests that take as long as it takes to begin a window. A cell of an interior has as many, if it can."""
+LONGEST_CELL_S: Final = 86400.0
 PILOT: Final = 0.25
 """The part of the requests that the pilot and the check of the warm-up may take."""
 WELL_KNOWN: Final = 10
@@ -81,6 +83,8 @@ def estimate_availability(
     _check(years, requests, within, memory_s)
     chosen = scenario.routing if policy is None else policy
     resolve_policy(chosen)
+    if n_jobs == 0:
+        raise ValueError("n_jobs: expected a number of processes, or -1 for all cores, got 0")
     refuse_without_long_run(scenario)
     study = _Study(scenario, chosen, seed, n_jobs, progress)
     result = study.run(years, requests, within, memory_s)
@@ -120,13 +124,19 @@ class _Study:
             years = EPISODES / per_year if per_year else 1.0
         lives = int(np.clip(min(years * per_year / 10, years * YEAR_S / SHORTEST_S), 2, LIVES))
         life_s = years * YEAR_S / lives
+        if memory_s > life_s / 10:
+            raise ValueError(
+                f"memory_s: expected at most {life_s / 10:.4g}, a tenth of one of the {lives} lives in "
+                f"{years:.4g} years, got {memory_s:.4g}; draw more years"
+            )
         states = States()
         self._lives = [
             draw_life(self.scenario, self.seed, number, life_s, memory_s, states) for number in range(lives)
         ]
-        window_cost = OVERHEAD + 2.5 * memory_s * rate
+        cell_s = max(memory_s, min(OVERHEAD / rate, LONGEST_CELL_S))
+        window_cost = OVERHEAD + (1.5 * memory_s + cell_s) * rate
         most = int(np.clip(requests / (8 * window_cost), 8, 60))
-        population = stratify(self._lives, states, memory_s, most)
+        population = stratify(self._lives, states, memory_s, most, cell_s)
         sampled = self._sample(population, requests, within, rate)
         again = self._warmed(sampled)
         simulated = sum(each.simulated for each in self._known.values())
@@ -177,7 +187,10 @@ class _Study:
         # The windows that are run again take about twice as long.
         left -= 2 * CHECKED * float(cost.mean())
         half_width = None if within is None or total == 0 else within * total
-        wanted = neyman(spread, cost, cells, max(left, 0.0), half_width)
+        # Heads fail as a whole, interiors request by request (see `Sampled.unseen`).
+        trials = np.array([1.0 if s.is_head else max(rate * s.seconds / s.cells, 1.0) for s in strata])
+        hidden = np.array([s.seconds for s in strata]) / trials
+        wanted = neyman(spread, cost, cells, hidden, max(left, 0.0), half_width)
         main = self._draw(population, wanted.tolist(), "main")
         known = requests_per_s(self.scenario)
         if known is None:
@@ -202,8 +215,12 @@ class _Study:
         ]
         self._measure([window for each in windows for window in each], phase)
         return [
-            Sampled(drawn, tuple(self._known[window] for window in each))
-            for drawn, each in zip(draws, windows, strict=True)
+            Sampled(
+                drawn,
+                tuple(self._known[window] for window in each),
+                quiet=not stratum.is_head and stratum.state == QUIET,
+            )
+            for stratum, drawn, each in zip(population.strata, draws, windows, strict=True)
         ]
 
     def _measure(self, windows: Sequence[Window], phase: str) -> None:

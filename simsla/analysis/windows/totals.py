@@ -63,6 +63,13 @@ class Sampled:
     """Failures per request in the pilot, which is independent of these windows."""
     expected: float = 0.0
     """First requests in the whole stratum, by the rate of the traffic and the time."""
+    quiet: bool = False
+    """Whether nothing is at fault in any window, so that windows of one unit share no episode."""
+
+    @property
+    def clusters(self) -> npt.NDArray[np.int64]:
+        """The cluster of each window: those of one unit share its episode, quiet ones share nothing."""
+        return np.arange(len(self.draws.unit)) if self.quiet else self.draws.unit
 
     def values(self, quantity: Quantity) -> Floats:
         """A quantity in each window."""
@@ -95,9 +102,9 @@ class Sampled:
     def spread(self, values: Floats) -> Spread:
         """The variance of the estimated total of these values, one for each window.
 
-        Windows of one unit are one cluster: they share its episode.
+        The windows of a cluster are one observation.
         """
-        units, of = np.unique(self.draws.unit, return_inverse=True)
+        units, of = np.unique(self.clusters, return_inverse=True)
         z = np.bincount(of, weights=values / self.draws.probability)
         n = len(units)
         if n < 2:

@@ -108,19 +108,25 @@ def test_the_same_seed_gives_the_same_result_at_any_number_of_processes():
     assert quietly(world(), seed=6, years=0.2, requests=2_000).to_dict() != once
 
 
-def test_any_policy(result):
+@pytest.mark.slow
+def test_any_policy():
     def first_only(transport):
         async def handle(request):
             return await transport.send(request, transport.deployments[0])
 
         return handle
 
-    found = quietly(world(), first_only, seed=2, years=2, requests=20_000, memory_s=30)
+    found = quietly(world(), first_only, seed=2, years=2, requests=4_000, memory_s=30)
     u = found.unavailability
     assert u.ci_low < 120 / 3720 < u.ci_high
-    assert u.half_width < 0.15 * u.value
-    assert quietly(world(), toy_breaker, years=0.1, requests=1_000, memory_s=60).memory_s == 60
-    assert found.policy.endswith("first_only")
+    assert u.half_width < 0.5 * u.value
+
+
+def test_a_factory_is_a_policy_and_its_name_is_told():
+    found = quietly(two_providers(0.5), toy_breaker, requests=500, memory_s=60)
+    assert found.memory_s == 60
+    assert found.unavailability.value == 0
+    assert found.policy.endswith("toy_breaker")
 
 
 def test_by_default_an_unknown_policy_remembers_for_long_and_the_router_for_its_longest_duration(result):
@@ -155,6 +161,22 @@ def test_no_failures_give_a_bound_and_not_a_zero():
     assert 0 < u.ci_high < 0.1
     assert found.availability.ci_low == 1 - u.ci_high
     assert list(found.strata.index) == ["quiet"]
+    # Months are no better known than requests: of what may have gone unseen each could have more.
+    months = found.months(0.999)
+    assert months.value == 0
+    assert months.ci_high == pytest.approx(min(u.ci_high / 0.001, 1))
+
+
+def test_quiet_windows_of_one_life_are_no_single_observation():
+    """Errors of the deployments, one by one: 1 % of the requests fail twice, whatever life they are in."""
+    scenario = two_providers(0.5, latency_s=1.0, routing={"tiers": {"standard": ["a"]}})
+    scenario = scenario.with_values({"deployments.a.errors": {"500": 0.1}})
+    found, kinds = warned(scenario, requests=20_000)
+    u = found.unavailability
+    assert FewEpisodesWarning not in kinds
+    assert u.ci_low < 0.01 < u.ci_high
+    assert u.half_width < 0.005
+    assert found.clusters > 10
 
 
 def test_few_episodes_too_little_precision_and_what_was_not_seen():
@@ -203,12 +225,19 @@ def test_planned_faults_are_left_out_and_said_to_be():
         {"within": -0.1},
         {"memory_s": 0},
         {"memory_s": math.nan},
+        {"n_jobs": 0},
     ],
 )
 def test_impossible_arguments(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name}: expected"):
         simsla.estimate_availability(world(), **wrong)
+
+
+def test_a_memory_longer_than_the_lives_is_refused():
+    for wrong in ({"memory_s": 1e7, "years": 1}, {"years": 1e-6}):
+        with pytest.raises(ValueError, match=r"memory_s: expected at most .* draw more years"):
+            simsla.estimate_availability(world(), requests=500, **wrong)
 
 
 def test_what_has_no_long_run_is_refused():
