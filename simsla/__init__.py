@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simsla.analysis import Estimate, SimslaWarning
+    from simsla.analysis.assessment import Assessment, assess
+    from simsla.analysis.windows import RareResult, estimate_availability
     from simsla.plots import plot_availability_curve, plot_latency, plot_timeline
     from simsla.routing import RoutingPolicy
     from simsla.run import Result, simulate
@@ -23,14 +25,18 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for (PEP 562), so that `simsla.routing` can be deployed without the rest.
 _HOMES = {
+    "Assessment": "simsla.analysis.assessment",
     "Estimate": "simsla.analysis",
     "PolicyError": "simsla.simulation",
+    "RareResult": "simsla.analysis.windows",
     "Result": "simsla.run",
     "RoutingPolicy": "simsla.routing",
     "Scenario": "simsla.scenario",
     "ScenarioError": "simsla.scenario",
     "SimslaWarning": "simsla.analysis",
     "Study": "simsla.studies",
+    "estimate_availability": "simsla.analysis.windows",
+    "assess": "simsla.analysis.assessment",
     "plot_availability_curve": "simsla.plots",
     "plot_latency": "simsla.plots",
     "plot_timeline": "simsla.plots",
@@ -40,14 +46,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "Assessment",
     "Estimate",
     "PolicyError",
+    "RareResult",
     "Result",
     "RoutingPolicy",
     "Scenario",
     "ScenarioError",
     "SimslaWarning",
     "Study",
+    "assess",
+    "estimate_availability",
     "plot_availability_curve",
     "plot_latency",
     "plot_timeline",

@@ -1,4 +1,4 @@
-"""Metrics by request class and by deployment, as tidy frames."""
+"""Metrics by request class, deployment, tier and region, as tidy frames."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import pandas as pd
 
 from simsla.analysis.definitions import SECONDS_PER_DAY
 from simsla.analysis.estimate import Estimate
+from simsla.analysis.groups import of_classes, of_deployments
 from simsla.analysis.intervals import quantile_interval, ratio_interval, share_interval
 from simsla.analysis.sample import Sample
+from simsla.distributions import nearest
 from simsla.records import ATTEMPT_OUTCOMES
 
 if TYPE_CHECKING:
     from simsla.analysis.metrics import Metrics
     from simsla.analysis.summary import ReplicationSummary
 
-__all__ = ["breakdown"]
+__all__ = ["DIMENSIONS", "breakdown"]
 
+DIMENSIONS: Final = ("request_class", "deployment", "tier", "region", "asked_tier", "client_region")
 NOT_ERRORS: Final = ("ok", "cancelled")
 QUANTILES: Final = {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
 
@@ -31,18 +34,37 @@ Row = tuple[str, str, Estimate]
 def breakdown(metrics: Metrics, dimension: str) -> pd.DataFrame:
     """A row per member of the dimension and metric: value, ci_low, ci_high, n.
 
-    "request_class": the metrics of all requests, for each class. "deployment": what is measured on the
-    attempts it received. Raises ValueError for another dimension.
+    "request_class", "asked_tier" (the tier for which classes ask) and "client_region": the metrics of all
+    requests, for each. "deployment", and "tier" and "region" of deployments: what is measured on the attempts
+    they received. Raises ValueError for another dimension, and for one of which the scenario is not told.
     """
-    if dimension == "request_class":
-        rows = class_rows(metrics)
-    elif dimension == "deployment":
-        rows = deployment_rows(metrics.summaries)
-    else:
-        raise ValueError(f"dimension must be 'request_class' or 'deployment', got {dimension!r}")
+    rows = member_rows(metrics, dimension)
     columns = ["value", "ci_low", "ci_high", "n"]
     frame = pd.DataFrame([{dimension: member, "metric": name, **e.to_dict()} for member, name, e in rows])
     return frame.astype(dict.fromkeys(columns[:3], float))[[dimension, "metric", *columns]]
+
+
+def member_rows(metrics: Metrics, dimension: str) -> Iterator[Row]:
+    summaries, groups = metrics.summaries, metrics.groups
+    if dimension == "request_class":
+        return class_rows(metrics)
+    if dimension == "deployment":
+        return deployment_rows(summaries)
+    if dimension not in DIMENSIONS:
+        close = nearest(dimension, DIMENSIONS)
+        meant = f"; did you mean {close!r}?" if close else ""
+        raise ValueError(f"dimension: expected one of {', '.join(DIMENSIONS)}, got {dimension!r}{meant}")
+    if dimension == "client_region":
+        regions = [s.regions for s in summaries if s.regions is not None]
+        if not regions:
+            raise ValueError("client_region: the scenario does not say where requests come from")
+        return class_rows(metrics.of(regions))
+    if groups is None:
+        raise ValueError(f"{dimension}: these metrics are not told of the scenario")
+    if dimension == "asked_tier":
+        return class_rows(metrics.of([of_classes(s, groups.asked_tier) for s in summaries]))
+    names = groups.tier if dimension == "tier" else groups.region
+    return deployment_rows(tuple(of_deployments(s, names) for s in summaries))
 
 
 def class_rows(metrics: Metrics) -> Iterator[Row]:
@@ -94,7 +116,7 @@ def per_day(values: Floats, days: Floats, unit: str = "") -> Estimate:
 
 
 def quantile(samples: list[Sample], p: float) -> Estimate:
-    sizes = np.array([len(s.values) for s in samples], dtype=np.float64)
+    sizes = np.array([len(s) for s in samples], dtype=np.float64)
     interval = quantile_interval(
         Sample.ordered(samples),
         p,

@@ -40,7 +40,12 @@ def caveats(
     """
     found: list[SimslaWarning | None] = []
     if len(metrics.summaries) == 1:
-        found.append(SingleReplicationWarning("One replication gives no interval: run several."))
+        found.append(
+            SingleReplicationWarning(
+                "One replication gives no interval: run several, or ask one long run for its batch means "
+                "(Result.batch_means)."
+            )
+        )
     elif few := few_episodes(metrics):
         found.append(FewEpisodesWarning(few))
     if metrics.estimate("availability").value == 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,13 @@ TAIL: Final = 0.025
 
 AGREEMENT: Final = 1e-9
 """A standard error on the logit scale that is rounding, not spread."""
+
+
+class Ordered(Protocol):
+    """Numbers in ascending order, such as an array."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rank: int, /) -> Any: ...
 
 
 class Interval(NamedTuple):
@@ -151,9 +158,7 @@ def quantile_rank(p: float, count: int) -> int:
     return min(max(math.ceil(p * count - 1e-9) - 1, 0), count - 1)
 
 
-def quantile_interval(
-    ordered: npt.NDArray[np.floating], p: float, share_above: Callable[[float, bool], Interval]
-) -> Interval:
+def quantile_interval(ordered: Ordered, p: float, share_above: Callable[[float, bool], Interval]) -> Interval:
     """The pooled p-quantile of `ordered`, with the interval that inverts a test of its level.
 
     `share_above(q, inclusive)` is the interval of the share of values above q (of those at q too, if

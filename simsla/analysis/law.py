@@ -21,7 +21,7 @@ from simsla.world.faults import draw_environment
 if TYPE_CHECKING:
     from simsla.scenario import Scenario
 
-__all__ = ["EnvironmentLaw", "drawn_faults", "environment_law"]
+__all__ = ["EnvironmentLaw", "drawn_faults", "environment_law", "episodes_per_s"]
 
 BATCHES: Final = 50
 EPISODES: Final = 20_000
@@ -79,17 +79,27 @@ class EnvironmentLaw:
         )
 
 
-def environment_law(scenario: Scenario, seed: int) -> EnvironmentLaw:
-    """The law of a scenario's drawn faults; without any, the quiet state has all the time."""
-    cycles = [
+def cycles_s(scenario: Scenario) -> list[float]:
+    """The mean seconds from one episode to the next, of each fault that is drawn."""
+    return [
         between.mean() + (fault.lasts.mean() if fault.gap is None and fault.lasts else 0.0)
         for component in scenario.all_components.values()
         for fault in component.faults
         if (between := fault.between) is not None
     ]
+
+
+def episodes_per_s(scenario: Scenario) -> float:
+    """How many episodes of all drawn faults begin a second; 0 where none is drawn."""
+    return sum(1 / cycle for cycle in cycles_s(scenario))
+
+
+def environment_law(scenario: Scenario, seed: int) -> EnvironmentLaw:
+    """The law of a scenario's drawn faults; without any, the quiet state has all the time."""
+    cycles = cycles_s(scenario)
     if not cycles:
         return EnvironmentLaw.from_environment(Environment.of((), ()), 0.0, 1.0)
-    until_s = min(EPISODES * max(cycles), MOST_EPISODES / sum(1 / cycle for cycle in cycles))
+    until_s = min(EPISODES * max(cycles), MOST_EPISODES / episodes_per_s(scenario))
     environment = draw_environment(scenario, seed, APART, until_s, planned=False)
     return EnvironmentLaw.from_environment(environment, 0.0, until_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simsla.analysis.summary import ReplicationSummary
     from simsla.scenario import Scenario
 
-__all__ = ["needed_slots", "overload"]
+__all__ = ["SlotTotals", "overload", "slot_totals"]
 
 SIGNIFICANCE: Final = 0.02
 """One per cent to each side: a load that is only just below capacity is not far from a warning either."""
@@ -64,18 +64,40 @@ def overload(scenario: Scenario, summaries: Sequence[ReplicationSummary]) -> Uns
     )
 
 
-def needed_slots(attempts: Mapping[str, npt.NDArray[Any]], deployments: int, seconds: float) -> Floats:
-    """The slots that attempts need on average, by deployment.
+class SlotTotals(NamedTuple):
+    """Sums over attempts, by deployment: what `needed` is made of."""
 
-    An attempt needs its slot for as long as it held it. One that had to wait and was broken off, in the queue
-    or later, would have needed it for as long as slots are held per attempt that ended by itself: the
-    estimate from censored times of an exponential law. What is turned away needs none.
-    """
+    held_s: Floats
+    """Seconds for which slots were held."""
+    ended: Floats
+    """Attempts that ended by themselves, once they were served."""
+    squeezed_s: Floats
+    """Of `held_s`, those of attempts that had to wait and were broken off."""
+    squeezed: Floats
+    """How many these are."""
+
+    def needed(self, seconds: float) -> Floats:
+        """The slots that attempts needed on average in so many seconds, by deployment.
+
+        An attempt needs its slot for as long as it held it. One that had to wait and was broken off, in the
+        queue or later, would have needed it for as long as slots are held per attempt that ended by itself:
+        the estimate from censored times of an exponential law. What is turned away needs none.
+        """
+        whole_s = self.held_s / np.maximum(self.ended, 1)
+        needed_s: Floats = self.held_s - self.squeezed_s + self.squeezed * whole_s
+        return needed_s / seconds
+
+
+def slot_totals(attempts: Mapping[str, npt.NDArray[Any]], deployments: int) -> SlotTotals:
+    """The sums over some attempts."""
     deployment, outcome = attempts["deployment"].astype(np.int64), attempts["outcome"]
     held_s = np.maximum(attempts["end_s"] - attempts["start_s"] - attempts["queued_s"], 0.0)
-    held_s[np.isin(outcome, TURNED_AWAY)] = 0.0
-    broken_off = np.isin(outcome, BROKEN_OFF)
-    ended = np.bincount(deployment[~broken_off & ~np.isin(outcome, TURNED_AWAY)], minlength=deployments)
-    whole_s = group_sums(deployment, held_s, deployments) / np.maximum(ended, 1)
+    turned_away, broken_off = np.isin(outcome, TURNED_AWAY), np.isin(outcome, BROKEN_OFF)
+    held_s[turned_away] = 0.0
     squeezed = broken_off & (attempts["queued_s"] > 0)
-    return group_sums(deployment, np.where(squeezed, whole_s[deployment], held_s), deployments) / seconds
+    return SlotTotals(
+        group_sums(deployment, held_s, deployments),
+        group_sums(deployment, ~broken_off & ~turned_away, deployments),
+        group_sums(deployment, np.where(squeezed, held_s, 0.0), deployments),
+        group_sums(deployment, squeezed, deployments),
+    )

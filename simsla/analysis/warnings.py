@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 __all__ = [
+    "CorrelatedBatchesWarning",
     "ExactTiesWarning",
+    "ExogeneityWarning",
     "FewEpisodesWarning",
     "LongRepairWarning",
     "NeverHappensWarning",
     "NoFailuresWarning",
+    "PlannedFaultsWarning",
+    "PrecisionWarning",
     "SimslaWarning",
     "SingleReplicationWarning",
     "UnattributedAttemptsWarning",
     "UnhitCacheWarning",
+    "UnseenFailuresWarning",
     "UnstableQueueWarning",
     "WarmupWarning",
 ]
@@ -31,6 +36,10 @@ class SingleReplicationWarning(SimslaWarning):
 
 class NoFailuresWarning(SimslaWarning):
     """No request failed: the interval is a bound that rests on an assumption."""
+
+
+class CorrelatedBatchesWarning(SimslaWarning):
+    """Even the longest batches of a run are correlated: the intervals of batch means are too short."""
 
 
 class WarmupWarning(SimslaWarning):
@@ -59,3 +68,19 @@ class ExactTiesWarning(SimslaWarning):
 
 class UnattributedAttemptsWarning(SimslaWarning):
     """Attempts that belong to no request: they are in the cost per day and in no request."""
+
+
+class ExogeneityWarning(SimslaWarning):
+    """Requests can cause failures themselves, which windows around faults do not look for."""
+
+
+class PlannedFaultsWarning(SimslaWarning):
+    """Faults at appointed times have no long run: they are left out."""
+
+
+class PrecisionWarning(SimslaWarning):
+    """The interval is wider than was asked for."""
+
+
+class UnseenFailuresWarning(SimslaWarning):
+    """Strata in which nothing failed could hide more than the interval says."""

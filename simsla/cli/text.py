@@ -75,6 +75,7 @@ def report(result: Result, data: Mapping[str, Any]) -> str:
         rows = [objective_row(result, row) for row in result.objectives]
         heads = ["objective", "target", "value", "met", "budget spent", "breached by"]
         parts.append(table(heads, rows))
+        parts += [wrapped(text) for row in result.objectives for text in service_level(row)]
     parts += [note(caveat) for caveat in result.caveats]
     return "\n\n".join(parts)
 
@@ -193,6 +194,38 @@ def objective_row(result: Result, row: Numbers) -> list[str]:
         "-" if spent is None else f"{100 * spent:,.0f} %",
         "-" if breach is None else f"{round(breach * row['breach_n'])} of {row['breach_n']}",
     ]
+
+
+def service_level(row: Numbers) -> Iterator[str]:
+    """Sentences on months, credits and alerts, for an objective that is a promise about requests."""
+    missed = row["month_miss_probability"]
+    if missed is None:
+        return
+    low, high = row["month_miss_ci_low"], row["month_miss_ci_high"]
+    share = Estimate(missed, as_nan(low), as_nan(high), row["months"], unit="share")
+    text = f"{title(row)}: {str(share).partition(', no interval')[0]} of months miss it"
+    text += f" ({row['months_method']})"
+    if "expected_credit" in row:
+        low, high = as_nan(row["expected_credit_ci_low"]), as_nan(row["expected_credit_ci_high"])
+        credit = Estimate(row["expected_credit"], low, high, row["months"], unit="share")
+        text += (
+            f"; expected credit {str(credit).partition(', no interval')[0]} of the bill ({row['credits']})"
+        )
+    yield text + "."
+    fired = [alert for alert in row["alerts"] if alert["fired"]]
+    if fired:
+        told = ", ".join(
+            f"{alert['rule']} {alert['fired']:,} times (first after "
+            f"{format_duration(round(alert['first_s'], -1))}, {100 * alert['budget_spent']:.2g} % gone)"
+            for alert in fired
+        )
+        yield f"{title(row)}: alerts that would have fired: {told} of a 30-day error budget."
+    elif row["alerts"]:
+        yield f"{title(row)}: no burn-rate alert would have fired."
+
+
+def as_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def title(row: Numbers) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from simsla.records.log import Columns
 from simsla.records.names import GOOD_OUTCOMES, NOBODY, OUTCOMES
 
-__all__ = ["GOOD", "RETRY_BITS", "first_requests", "intents", "retry_ordinals"]
+__all__ = ["GOOD", "RETRY_BITS", "first_requests", "intents", "places", "retry_ordinals"]
 
 RETRY_BITS: Final = 52
 """First requests have numbers below 2 ** 52; what is above counts the retries of a client."""
@@ -32,6 +32,17 @@ def first_requests(requests: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def retry_ordinals(requests: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """0 for a first request, n for the n-th retry of its client."""
     return np.where(requests == NOBODY, 0, requests >> RETRY_BITS)
+
+
+def places(
+    requests: npt.NDArray[np.int64], classes: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The request class (a code below `classes`) of these requests, and the place of each in its class.
+
+    Classes take turns: the requests of class c have the numbers c, c + `classes`, c + 2 `classes` ...
+    """
+    place, request_class = np.divmod(first_requests(requests), classes)
+    return request_class, place
 
 
 def intents(requests: Mapping[str, npt.NDArray[Any]]) -> Columns:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from simsla.records.log import ATTEMPT_ROW, REQUEST_ROW, Columns, Log
 
@@ -62,33 +64,43 @@ class Recorder(Protocol):
         """A request ended, in exactly one outcome."""
 
 
-class _Rows:
+class Rows:
     """Rows packed into blocks of bytes: as many bytes a row as its columns need."""
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
+    def __init__(self, dtype: np.dtype[np.void], when_full: Callable[[], None] | None = None) -> None:
+        """`when_full` is called after each block of 32,768 rows."""
         assert dtype.names is not None
         codes = (_FORMATS[dtype[name].str.lstrip("<|")] for name in dtype.names)
         self._pack = struct.Struct("<" + "".join(codes)).pack
         self._dtype = dtype
         self._size = _ROWS_PER_BLOCK * dtype.itemsize
+        self._when_full = when_full
         self._full: list[bytearray] = []
         self._block = bytearray()
         self._columns: Columns = {name: np.empty(0, dtype[name]) for name in dtype.names}
 
     def append(self, *values: float) -> None:
+        """Keep one row, its values in the order of the columns."""
         block = self._block
         block += self._pack(*values)
         if len(block) == self._size:
             self._full.append(block)
             self._block = bytearray()
+            if self._when_full is not None:
+                self._when_full()
 
     def columns(self) -> Columns:
+        """Name to column, of all rows that are kept."""
         assert self._dtype.names is not None
         parts = [self._columns, *map(self._rows, (*self._full, self._block))]
         # Column by column, and the blocks are let go: rows are not kept twice.
         self._columns = {name: np.concatenate([part[name] for part in parts]) for name in self._dtype.names}
         self._full, self._block = [], bytearray()
         return self._columns
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
+        """Let go of the other rows of `columns`."""
+        self._columns = {name: column[chosen] for name, column in self.columns().items()}
 
     def _rows(self, block: bytearray) -> Any:
         return np.frombuffer(block, self._dtype)
@@ -98,8 +110,8 @@ class ColumnRecorder:
     """Keeps both logs in memory, as columns: about 60 bytes a row."""
 
     def __init__(self) -> None:
-        self._requests = _Rows(REQUEST_ROW)
-        self._attempts = _Rows(ATTEMPT_ROW)
+        self._requests = Rows(REQUEST_ROW)
+        self._attempts = Rows(ATTEMPT_ROW)
         self.attempt = self._attempts.append
         self.close_request = self._requests.append
 

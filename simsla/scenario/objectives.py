@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, model_validator
 
@@ -15,9 +15,13 @@ __all__ = ["Objective"]
 
 MORE_IS_BETTER: Final = (
     "availability",
+    "availability_windows",
+    "availability_time",
+    "availability_weighted",
     "intent_availability",
     "ok_share",
     "cache_hit_share",
+    "detected_share",
     "quality_mean",
     "satisfaction",
 )
@@ -32,6 +36,7 @@ LESS_IS_BETTER: Final = (
     "ttft_p99_s",
     "cost_usd_per_day",
     "cost_pods_usd_per_day",
+    "cost_total_usd_per_day",
     "cost_usd_per_1k_requests",
     "cost_usd_per_good_request",
     "amplification",
@@ -45,15 +50,39 @@ LESS_IS_BETTER: Final = (
     "requests_per_day",
     "tokens_in_per_day",
     "tokens_out_per_day",
+    "time_to_detect_s",
+    "time_to_recover_s",
+    "time_to_return_s",
 )
-QUANTILE: Final = re.compile(r"(latency|latency_all|ttft)_p\d{1,6}_s", re.ASCII)
+LEVEL: Final = r"p(?!0+_)\d{1,6}"
+PARTS: Final = "useful|retry|hedge|cancelled|unused|classifier|check|shadow|cache|nobody|pods|total"
+FURTHER: Final = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        rf"(latency|latency_all|latency_ended|ttft|ttft_all)_{LEVEL}_s",
+        rf"cost_({PARTS})_usd_per_(day|1k_requests|good_request)",
+        rf"tail_{LEVEL}_(output_length|queueing|retries|failover|slow_deployment|other)_share",
+    )
+)
+"""Names that are made of parts: any quantile, what the money was for, why slow requests were slow."""
 
 
 def known_metric(metric: str) -> str:
     names = (*MORE_IS_BETTER, *LESS_IS_BETTER)
-    if metric in names or QUANTILE.fullmatch(metric):
+    if metric in names or any(pattern.fullmatch(metric) for pattern in FURTHER):
         return metric
     raise refuse(f"a metric: {', '.join(names)}", metric, nearest(metric, names))
+
+
+Credits = Literal["bedrock", "azure_openai", "gemini"]
+"""Published schedules of service credits (`simsla.analysis.slo.SCHEDULES`)."""
+
+
+def known_schedule(name: str) -> str:
+    known = get_args(Credits)
+    if name in known:
+        return name
+    raise refuse(f"a published schedule: {', '.join(known)}", name, nearest(name, known))
 
 
 class Objective(Model):
@@ -66,11 +95,15 @@ class Objective(Model):
     """In the metric's unit; shares are in [0, 1]."""
     request_class: str | None = None
     """The class the promise is about; None: all requests."""
+    credits: Annotated[str, AfterValidator(known_schedule)] | None = None
+    """The schedule by which a month's availability pays back a part of the bill; of availability only."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not self.name:
             object.__setattr__(self, "name", self.metric)
+        if self.credits is not None and self.metric != "availability":
+            raise refuse("no credits: schedules pay for availability alone", self.credits, below="credits")
         is_share = self.more_is_better or self.metric.endswith("_share")
         if self.target < 0 or (is_share and self.target > 1):
             raise refuse("a number in [0, 1]" if is_share else "a number >= 0", self.target, below="target")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from simsla.scenario.arrivals import SessionArrivals
 from simsla.scenario.instants import DAY_S
@@ -127,6 +128,14 @@ class ClassTraffic:
             block.tries.append((timeouts.tolist(), backoff.tolist()))
         return block.tries[ordinal]
 
+    def region_codes(self, index: int) -> npt.NDArray[np.intp]:
+        """Where the requests of a block come from: codes into the regions of their class, if it has any."""
+        return self._region_codes(self._traits.uniforms((_ROWS, BLOCK), index))
+
+    def _region_codes(self, u: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+        codes: npt.NDArray[np.intp] = np.searchsorted(self._region_edges, u[_REGION], side="right")
+        return codes
+
     def _block(self, index: int) -> Block:
         spec = self.spec
         u = self._traits.uniforms((_ROWS, BLOCK), index)
@@ -139,8 +148,7 @@ class ClassTraffic:
         if spec.patience is not None:
             block.patience_s = spec.patience.ppf(u[_PATIENCE]).tolist()
         if self._regions:
-            places = np.searchsorted(self._region_edges, u[_REGION], side="right")
-            block.region = [self._regions[place] for place in places.tolist()]
+            block.region = [self._regions[code] for code in self._region_codes(u).tolist()]
         if self._topics is not None:
             self._topics.add_to(block)
         return block

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, OUTCOMES, Log
+from simsla.records import ATTEMPT_OUTCOMES, CACHE_HITS, OUTCOMES, PURPOSES, Log
 
 CLASSES = ("chat", "batch")
 DEPLOYMENTS = ("near", "far")
@@ -22,7 +22,17 @@ REQUEST = {
     "valid": True,
     "cache_hit": "none",
 }
-ATTEMPT = {"deployment": 0, "start_s": 0.0, "latency_s": 1.0, "outcome": "ok", "cost_usd": 0.0}
+ATTEMPT = {
+    "deployment": 0,
+    "start_s": 0.0,
+    "queued_s": 0.0,
+    "first_token_s": np.nan,
+    "latency_s": 1.0,
+    "outcome": "ok",
+    "purpose": "answer",
+    "tokens_out": 5,
+    "cost_usd": 0.0,
+}
 
 
 def log_of(requests: Sequence[dict], attempts: Sequence[dict] = ()) -> Log:
@@ -56,14 +66,14 @@ def log_of(requests: Sequence[dict], attempts: Sequence[dict] = ()) -> Log:
             "request": called("request", np.int64),
             "deployment": called("deployment", np.int16),
             "ordinal": np.zeros(len(calls), dtype=np.int16),
-            "purpose": np.zeros(len(calls), dtype=np.int8),
+            "purpose": np.array([PURPOSES.index(c["purpose"]) for c in calls], dtype=np.int8),
             "start_s": called("start_s"),
-            "queued_s": np.zeros(len(calls)),
-            "first_token_s": np.full(len(calls), np.nan),
+            "queued_s": called("queued_s"),
+            "first_token_s": called("first_token_s"),
             "end_s": called("start_s") + called("latency_s"),
             "outcome": np.array([ATTEMPT_OUTCOMES.index(c["outcome"]) for c in calls], dtype=np.int8),
             "tokens_in": np.full(len(calls), 10, dtype=np.int32),
-            "tokens_out": np.full(len(calls), 5, dtype=np.int32),
+            "tokens_out": called("tokens_out", np.int32),
             "cost_usd": called("cost_usd"),
             "cancelled": np.array([c["outcome"] == "cancelled" for c in calls], dtype=bool),
         },

@@ -59,8 +59,16 @@ def test_every_metric_is_there(metrics):
     assert list(metrics.all()) == list(METRICS)
     for name, estimate in metrics.all().items():
         assert json.dumps(estimate.to_dict(), allow_nan=False)
-        # Nothing came out of a cache, and nobody said how good answers are.
-        if name not in ("cache_false_hit_share", "quality_mean", "satisfaction"):
+        # Nothing came out of a cache, nobody said how good answers are, and no fault was told of.
+        if (
+            name in ("cache_false_hit_share", "quality_mean", "satisfaction", "detected_share")
+            or "time_to" in name
+        ):
+            assert estimate.n == 0, name
+        # The slowest request of all is one replication's.
+        elif name.startswith("tail_"):
+            assert estimate.n == 1, name
+        else:
             assert estimate.n == 2, name
             assert estimate.ci_low <= estimate.value <= estimate.ci_high, name
 
@@ -137,7 +145,9 @@ def test_unknown_names_are_refused(metrics):
             metrics.estimate(bad)
     with pytest.raises(KeyError, match="no request class 'video'; there are chat, batch"):
         metrics.estimate("availability", "video")
-    with pytest.raises(ValueError, match="'request_class' or 'deployment'"):
+    with pytest.raises(ValueError, match=r"one of request_class, .* got 'regoin'; did you mean 'region'"):
+        metrics.by("regoin")
+    with pytest.raises(ValueError, match="region: these metrics are not told"):
         metrics.by("region")
     with pytest.raises(ValueError, match="at least one replication"):
         Metrics([])
@@ -263,6 +273,30 @@ def test_few_episodes_warn_with_numbers_and_widen_the_interval():
     assert plain.ci_low > 0.981 or plain.ci_high > with_law.ci_high
     assert "post-stratified" in with_law.method
     assert "t across replications" in plain.method
+
+
+@pytest.mark.parametrize(
+    "name", ["intent_availability", "availability_windows", "availability_time", "availability_weighted"]
+)
+def test_other_availabilities_are_post_stratified_too(name):
+    summaries = [measured((1000, 2000)), measured(), measured(), measured()]
+    with_law, plain = (Metrics(summaries, law).estimate(name) for law in (LAW, None))
+    assert with_law.value == plain.value == pytest.approx(1 - 1000 / (4 * DAY), rel=1e-3)
+    assert with_law.ci_low < 0.981
+    assert "post-stratified" in with_law.method
+    assert "t across replications" in plain.method
+
+
+def test_windows_belong_to_the_state_in_their_middle():
+    metrics = Metrics([measured((1000, 2000)), measured()], LAW)
+    up, windows = metrics.counts("availability_windows")
+    # 288 windows; the middles of those from 900 to 2,100 s are at 1,050, 1,350, 1,650 and 1,950 s.
+    assert [count.tolist() for count in windows] == [[4, 284], [288]]
+    # The first of them has failures in its last 200 s, the last one in its first 200 s: all are bad.
+    assert [count.tolist() for count in up] == [[0, 284], [288]]
+    up, minutes = metrics.counts("availability_time")
+    assert minutes[0].sum() == 1440
+    assert (minutes[0] - up[0]).sum() == 16
 
 
 def test_quantiles_are_post_stratified_too():

@@ -3,12 +3,21 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from analysis.logs import log_of
+from pydantic import ValidationError
 
-from simsla.analysis import Metrics, clopper_pearson, evaluate_objectives, summarise
-from simsla.scenario.objectives import Objective
+from simsla.analysis import (
+    METRICS,
+    MORE_IS_BETTER,
+    Metrics,
+    clopper_pearson,
+    evaluate_objectives,
+    summarise,
+)
+from simsla.analysis.definitions import RATIOS
+from simsla.scenario.objectives import LESS_IS_BETTER, Objective
+from simsla.scenario.objectives import MORE_IS_BETTER as DECLARED
 
 DAY = 86_400.0
 
@@ -105,10 +114,15 @@ def test_objectives_of_a_scenario(metrics):
 
 
 def test_which_way_is_better_agrees_with_the_scenario():
-    from simsla.analysis import METRICS, MORE_IS_BETTER
-    from simsla.scenario.objectives import LESS_IS_BETTER
-    from simsla.scenario.objectives import MORE_IS_BETTER as DECLARED
-
     assert set(DECLARED) == MORE_IS_BETTER
     assert set(LESS_IS_BETTER) | set(DECLARED) <= set(METRICS)
-    assert np.all([name in METRICS for name in LESS_IS_BETTER])
+
+
+def test_every_metric_may_be_promised_and_what_is_none_may_not(metrics):
+    for name in (*METRICS, *RATIOS, "latency_p90_s", "tail_p999_queueing_share"):
+        objective = Objective(metric=name, target=0.5)
+        assert objective.more_is_better == (name in MORE_IS_BETTER)
+        assert evaluated(metrics, name, 0.5)["metric"] == name
+    for name in ("latency_p0_s", "tail_p00_queueing_share", "cost_retries_usd_per_day", "latency_p9x_s"):
+        with pytest.raises(ValidationError, match="expected a metric"):
+            Objective(metric=name, target=0.5)

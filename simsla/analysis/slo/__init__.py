@@ -1,6 +1,7 @@
 """Service levels as objectives and contracts define them, counted from the log of a replication.
 
-A `Judged` is made of a log or a frame; everything else is a function of it, or of intervals of time.
+A `Judged` is made of a log or a frame, `CountedMinutes` of what a summary keeps; everything else is a
+function of one of them, or of intervals of time.
 
     for number, frame in result.requests.groupby("replication"):
         judged = slo.Judged.requests(frame)
@@ -10,9 +11,17 @@ A `Judged` is made of a log or a frame; everything else is a function of it, or 
 from simsla.analysis.closed_forms import composite_sla
 from simsla.analysis.slo.budget import ErrorBudget, budget_path, error_budget
 from simsla.analysis.slo.burn import WORKBOOK_RULES, Alert, BurnRule, alerts, alerts_frame, burn_rates
-from simsla.analysis.slo.credits import AZURE_OPENAI, BEDROCK, GEMINI, CreditSchedule, expected_credit
+from simsla.analysis.slo.credits import (
+    AZURE_OPENAI,
+    BEDROCK,
+    GEMINI,
+    SCHEDULES,
+    CreditSchedule,
+    expected_credit,
+)
 from simsla.analysis.slo.downtime import PARTIAL_WEIGHT, outages, time_availability, weighted_availability
-from simsla.analysis.slo.judged import Judged
+from simsla.analysis.slo.judged import Counts, Judged
+from simsla.analysis.slo.per_minute import CountedMinutes
 from simsla.analysis.slo.windows import (
     by_period,
     interval_availability,
@@ -25,9 +34,12 @@ __all__ = [
     "BEDROCK",
     "GEMINI",
     "PARTIAL_WEIGHT",
+    "SCHEDULES",
     "WORKBOOK_RULES",
     "Alert",
     "BurnRule",
+    "CountedMinutes",
+    "Counts",
     "CreditSchedule",
     "ErrorBudget",
     "Judged",

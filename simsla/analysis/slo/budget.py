@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from simsla.analysis.closed_forms.arguments import above_zero
 from simsla.analysis.closed_forms.budgets import MONTH_S, imperfect
-from simsla.analysis.slo.judged import Judged
+from simsla.analysis.slo.judged import Counts
 
 __all__ = ["ErrorBudget", "budget_path", "error_budget"]
 
@@ -49,13 +49,13 @@ class ErrorBudget:
         )
 
 
-def error_budget(judged: Judged, target: float) -> ErrorBudget:
+def error_budget(judged: Counts, target: float) -> ErrorBudget:
     """The budget of everything in a log. `target` is in [0, 1). Raises ValueError."""
     return ErrorBudget(float(imperfect(target)), len(judged), judged.bad)
 
 
 def budget_path(
-    judged: Judged,
+    judged: Counts,
     target: float,
     times_s: npt.ArrayLike,
     *,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from simsla.analysis.closed_forms.arguments import above_zero
 from simsla.analysis.closed_forms.budgets import MONTH_S, imperfect
 from simsla.analysis.slo.budget import budget_path
-from simsla.analysis.slo.judged import Judged
+from simsla.analysis.slo.judged import Counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ class Alert:
     budget_spent: float
 
 
-def burn_rates(judged: Judged, target: float, times_s: npt.ArrayLike, window_s: float) -> Floats:
+def burn_rates(judged: Counts, target: float, times_s: npt.ArrayLike, window_s: float) -> Floats:
     """The burn rate over the window that ends at each of some times: share of bad / (1 - target).
 
     0 where nothing was counted in a window; a window that begins before the log has what there is. Seconds;
@@ -80,7 +80,7 @@ def burn_rates(judged: Judged, target: float, times_s: npt.ArrayLike, window_s: 
 
 
 def alerts(
-    judged: Judged,
+    judged: Counts,
     target: float,
     rules: Sequence[BurnRule] = WORKBOOK_RULES,
     *,

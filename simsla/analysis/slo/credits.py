@@ -12,7 +12,7 @@ from simsla.analysis.closed_forms.arguments import Floats, at_least_zero, plain,
 from simsla.analysis.estimate import Estimate
 from simsla.analysis.intervals import share_interval
 
-__all__ = ["AZURE_OPENAI", "BEDROCK", "GEMINI", "CreditSchedule", "expected_credit"]
+__all__ = ["AZURE_OPENAI", "BEDROCK", "GEMINI", "SCHEDULES", "CreditSchedule", "expected_credit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ GEMINI: Final = CreditSchedule(
     "Gemini on Google Cloud",
     ((0.995, 0.10), (0.99, 0.25), (0.95, 0.50)),
 )
+SCHEDULES: Final = {"bedrock": BEDROCK, "azure_openai": AZURE_OPENAI, "gemini": GEMINI}
+"""The published schedules by the names that objectives use."""
 
 
 def expected_credit(

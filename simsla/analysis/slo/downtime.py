@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.closed_forms.arguments import above_zero, probability, whole
+from simsla.analysis.minutes import PARTIAL_WEIGHT
 from simsla.analysis.slo.judged import Judged
 
 __all__ = ["PARTIAL_WEIGHT", "outages", "time_availability", "weighted_availability"]
 
 Floats = npt.NDArray[np.float64]
-
-PARTIAL_WEIGHT: Final = 0.3
-"""What a second of partial outage counts as, of a major one: the rule of Atlassian's status pages."""
 
 
 def outages(judged: Judged, failures: int = 1, *, end_s: float) -> Floats:

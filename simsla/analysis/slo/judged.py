@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,26 @@ from simsla.records import GOOD_OUTCOMES, OUTCOMES, Log
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Judged"]
+__all__ = ["Counts", "Judged"]
 
 Floats = npt.NDArray[np.float64]
 
 NOT_THE_PROVIDERS: Final = ("cancelled", "bad_request", "context_length")
 """Attempts that no provider answers for: withdrawn, or never possible."""
+
+
+class Counts(Protocol):
+    """What a service level is told from: how many things there were in any time, and how many were bad."""
+
+    def __len__(self) -> int:
+        """How many there were."""
+
+    @property
+    def bad(self) -> int:
+        """How many were not good."""
+
+    def counts(self, start_s: npt.ArrayLike, end_s: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """How many there were in (start, end], and how many of them bad; for many windows at once."""
 
 
 @dataclass(frozen=True, slots=True)

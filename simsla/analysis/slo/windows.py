@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from simsla.analysis.closed_forms.arguments import above_zero, probability
-from simsla.analysis.slo.judged import Judged
+from simsla.analysis.slo.judged import Counts
 
 __all__ = ["by_period", "interval_availability", "window_availability", "window_errors"]
 
 Floats = npt.NDArray[np.float64]
 
 
-def window_errors(judged: Judged, window_s: float, *, start_s: float, end_s: float) -> Floats:
+def window_errors(judged: Counts, window_s: float, *, start_s: float, end_s: float) -> Floats:
     """The share of bad in each whole window [start, start + w), ... up to `end_s`.
 
     nan where there was nothing. Seconds. Raises ValueError where not even one window fits.
@@ -22,7 +22,7 @@ def window_errors(judged: Judged, window_s: float, *, start_s: float, end_s: flo
     return np.where(total > 0, bad / np.maximum(total, 1.0), np.nan)
 
 
-def window_counts(judged: Judged, window_s: float, start_s: float, end_s: float) -> tuple[Floats, Floats]:
+def window_counts(judged: Counts, window_s: float, start_s: float, end_s: float) -> tuple[Floats, Floats]:
     count = int((end_s - start_s) / float(above_zero(window_s, "window_s")) + 1e-9)
     if count < 1:
         raise ValueError(f"window_s: expected at most {end_s - start_s:g}, the time of the log")
@@ -32,7 +32,7 @@ def window_counts(judged: Judged, window_s: float, start_s: float, end_s: float)
 
 
 def window_availability(
-    judged: Judged, error_share: float, window_s: float = 300.0, *, start_s: float, end_s: float
+    judged: Counts, error_share: float, window_s: float = 300.0, *, start_s: float, end_s: float
 ) -> float:
     """The share of windows whose share of bad is below `error_share`, in (0, 1].
 
@@ -45,7 +45,7 @@ def window_availability(
     return float((np.nan_to_num(errors, nan=0.0) < error_share).mean())
 
 
-def interval_availability(judged: Judged, window_s: float = 300.0, *, start_s: float, end_s: float) -> float:
+def interval_availability(judged: Counts, window_s: float = 300.0, *, start_s: float, end_s: float) -> float:
     """The mean over windows of the share of good; a window without requests counts as 1.
 
     How Amazon Bedrock's SLA counts, in five minutes: a quiet hour weighs as much as a busy one. Seconds.
@@ -55,7 +55,7 @@ def interval_availability(judged: Judged, window_s: float = 300.0, *, start_s: f
     return float(1 - np.nan_to_num(errors, nan=0.0).mean())
 
 
-def by_period(judged: Judged, period_s: float, *, start_s: float, end_s: float) -> Floats:
+def by_period(judged: Counts, period_s: float, *, start_s: float, end_s: float) -> Floats:
     """The request-based availability of each whole period, such as a month; nan where there was nothing.
 
     Seconds. Raises ValueError.
