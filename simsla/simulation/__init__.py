@@ -9,7 +9,7 @@ from simsla.simulation.policies import (
     resolve_policy,
 )
 from simsla.simulation.replication import Replication, run_one
-from simsla.simulation.surroundings import Fidelity
+from simsla.simulation.surroundings import Fidelity, surroundings_held
 
 __all__ = [
     "Failures",
@@ -21,4 +21,5 @@ __all__ = [
     "name_of",
     "resolve_policy",
     "run_one",
+    "surroundings_held",
 ]

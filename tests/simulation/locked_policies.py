@@ -7,8 +7,11 @@ import functools
 import queue
 import threading
 
+from simsla.routing import Timeouts
+
 MODULE_LOCK = threading.Lock()
-AGAIN = {"by name": [threading.RLock()]}
+LOCKS = {"by name": [threading.Lock()]}
+AGAIN = threading.RLock()
 
 
 class Gate:
@@ -38,7 +41,7 @@ def _holding(make):
     def factory(transport):
         async def handle(request):
             with make():
-                return await transport.call("a", request)
+                return await transport.send(request, transport.deployments[0], timeouts=Timeouts())
 
         return handle
 
@@ -56,10 +59,12 @@ def _of_a_partial(lock, transport):
 
 HOLDING = {
     "a module": _holding(lambda: MODULE_LOCK),
-    "a list in a dictionary": _holding(lambda: AGAIN["by name"][0]),
+    "a list in a dictionary": _holding(lambda: LOCKS["by name"][0]),
     "a class": _holding(lambda: Gate.shared),
     "an object": _holding(GATE.entered),
     "a queue": _holding(turn),
     "a closure": _of_a_closure(),
     "a partial": functools.partial(_of_a_partial, threading.Lock()),
 }
+
+reentrant = _holding(lambda: AGAIN)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from simsla.records import ATTEMPT_OUTCOMES, OUTCOMES
 from simsla.records.intents import GOOD, RETRY_BITS
-from simsla.simulation import run_one
+from simsla.simulation import run_one, surroundings_held
 
 if TYPE_CHECKING:
     from simsla.scenario import Scenario
@@ -94,7 +94,8 @@ def run_some(
     windows: Sequence[tuple[Window, Environment]],
 ) -> list[Measured]:
     """Run some windows one after the other; called in worker processes."""
-    return [run_window(scenario, policy, seed, *each) for each in windows]
+    with surroundings_held():
+        return [run_window(scenario, policy, seed, *each) for each in windows]
 
 
 def run_window(

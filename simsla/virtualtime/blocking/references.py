@@ -6,6 +6,7 @@ nothing of a name that is replaced in `threading`. The garbage collector knows w
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import threading
@@ -34,9 +35,9 @@ def replace_references(
     It looks `among` these objects, by default all that the process has.
 
     Found are the values of modules, classes, objects with or without `__slots__`, dictionaries and lists,
-    default arguments and variables of closures. Left alone are the modules and objects of the standard
-    library, but for `threading.Condition` and `defaultdict`, those of simsla, tuples, sets and variables of
-    functions that run.
+    default arguments, arguments of partials and variables of closures. Left alone are the modules and objects
+    of the standard library, but for `threading.Condition` and `defaultdict`, those of simsla, other tuples,
+    sets and variables of functions that run.
     """
     originals = [original for original, _ in replacements.values()]
     left_alone = {
@@ -48,8 +49,8 @@ def replace_references(
         for holder in _referrers(originals, among)
         if id(holder) not in left_alone and not isinstance(holder, _LEFT_ALONE)
     ]
-    # Of these it takes a second look at who holds them: a class must be told of a change, and the default
-    # arguments of a function can only be replaced as a whole.
+    # Of these it takes a second look at who holds them: a class must be told of a change, and the arguments
+    # of a function or a partial can only be replaced as a whole.
     namespaces = {id(holder) for holder in holders if type(holder) is dict and _may_be_of_a_class(holder)}
     tuples = {id(holder) for holder in holders if type(holder) is tuple}
     inner = [holder for holder in holders if id(holder) in namespaces or id(holder) in tuples]
@@ -59,6 +60,8 @@ def replace_references(
             classes.update((id(part), outer) for part in gc.get_referents(outer) if id(part) in namespaces)
         elif isinstance(outer, FunctionType) and id(outer.__defaults__) in tuples:
             undo.extend(_in_default_arguments(outer, replacements))
+        elif type(outer) is functools.partial and id(outer.args) in tuples:
+            undo.extend(_in_partial(outer, replacements))
     for holder in holders:
         undo.extend(_replace_in(holder, replacements, classes))
 
@@ -115,6 +118,17 @@ def _in_default_arguments(function: FunctionType, replacements: Replacements) ->
     defaults = function.__defaults__ or ()
     new = tuple(replacements.get(id(value), (None, value))[1] for value in defaults)
     yield from _attribute(function, "__defaults__", (defaults, new))
+
+
+def _in_partial(partial: functools.partial[Any], replacements: Replacements) -> Iterator[Undo]:
+    before = partial.args
+    after = tuple(replacements.get(id(value), (None, value))[1] for value in before)
+
+    def put(args: tuple[Any, ...]) -> None:
+        partial.__setstate__((partial.func, args, partial.keywords, vars(partial)))  # type: ignore[attr-defined]
+
+    put(after)
+    yield lambda: put(before) if partial.args is after else None
 
 
 def _in_object(holder: Any, replacements: Replacements) -> Iterator[Undo]:

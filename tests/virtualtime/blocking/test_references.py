@@ -58,6 +58,7 @@ def enclosing():
 
 
 SLOTTED, PLAIN, RECORD, ENCLOSED = Slotted(), Plain(), Record(), enclosing()
+BOUND, BOUND_BY_NAME = functools.partial(list, (), Lock()), functools.partial(dict, lock=Lock())
 
 FOUND = {
     "name": lambda: Lock(),
@@ -77,6 +78,8 @@ FOUND = {
     "default argument": lambda: by_default()[0],
     "keyword default": lambda: by_default()[1],
     "closure": lambda: ENCLOSED(),
+    "argument of a partial": lambda: BOUND.args[1],
+    "keyword argument of a partial": lambda: BOUND_BY_NAME.keywords["lock"],
     "local": lambda: local(),
     "semaphore": lambda: threading.Semaphore()._cond._lock,
     "condition": lambda: threading.Condition()._lock,
