@@ -19,6 +19,9 @@ _HOLDERS: Final = frozenset(
 )
 """Modules of the standard library whose objects hold others."""
 
+_HOSTS: Final = frozenset({"IPython", "_pytest", "ipykernel"})
+"""Programs that run the code of others, which holds on to them as to its loader or its shell."""
+
 
 def reachable(code: Callable[..., Any]) -> list[object] | None:
     """The objects that `code`, a function or an object that can be called, reaches; itself among them.
@@ -74,7 +77,9 @@ class _Own:
         if isinstance(part, FunctionType):
             return self(part.__globals__.get("__name__"))
         top = str(getattr(kind, "__module__", "")).partition(".")[0]
-        return kind is not FrameType and top != "simsla" and (top in _HOLDERS or not is_standard(top))
+        if kind is FrameType or top == "simsla" or top in _HOSTS:
+            return False
+        return top in _HOLDERS or not is_standard(top)
 
 
 def is_standard(top: str) -> bool:
