@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import html
 import sys
@@ -33,7 +34,15 @@ from simsla.analysis.promises import Promise, alert_frame
 from simsla.analysis.runs import summarised_run, summary_of
 from simsla.analysis.stopping import MOST_ROUNDS_OF_FIRST, checked_until, next_count, too_wide
 from simsla.scenario import Scenario
-from simsla.simulation import Failures, Policy, Replication, name_of, resolve_policy, run_one
+from simsla.simulation import (
+    Failures,
+    Policy,
+    Replication,
+    name_of,
+    resolve_policy,
+    run_one,
+    surroundings_held,
+)
 from simsla.simulation.hashes import fixed_hashes, hash_seed
 from simsla.simulation.surroundings import FIDELITIES, Fidelity
 
@@ -115,7 +124,8 @@ def in_parallel(
     import joblib
     from tqdm import tqdm
 
-    with fixed_hashes():
+    # One after the other in this process, they need to look only once for what has to be virtual.
+    with fixed_hashes(), surroundings_held() if n_jobs == 1 else contextlib.nullcontext():
         outcomes: Iterable[Outcome] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
             joblib.delayed(replicate)(*task) for task in tasks
         )

@@ -19,7 +19,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[0][:40])
+def python_blocks() -> list[object]:
+    return [
+        pytest.param(
+            code,
+            marks=[pytest.mark.slow] if "simsla.sweep(" in code else [],
+            id=code.strip().splitlines()[0][:40],
+        )
+        for code in blocks("python")
+    ]
+
+
+@pytest.mark.parametrize("code", python_blocks())
 def test_a_python_block_runs(code, tmp_path):
     script = tmp_path / "block.py"
     # Worker processes import the module that made their task, so nothing may run on import.

@@ -22,29 +22,18 @@ def check(result, *, p_wait, mean_wait, p99_sojourn, width):
         contains(result.latency(0.99), p99_sojourn, within=3 * width)
 
 
-def test_mm8():
-    """rho .8: P(wait) .457645 within 4 %, mean wait .286028 and p99 sojourn 5.1522 within 12 %."""
-    result = run(queue(8, 6.4, EXPONENTIAL, customers=9000), replications=20, seed=11)
-    check(result, p_wait=0.457645, mean_wait=0.286028, p99_sojourn=5.1522, width=0.04)
-
-
 def test_mm1():
     """rho .8: P(wait) .8 within 5 %, mean wait 4 and p99 sojourn 23.03 within 15 %."""
     result = run(queue(1, 0.8, EXPONENTIAL, customers=6000), replications=20, seed=12)
     check(result, p_wait=0.8, mean_wait=4.0, p99_sojourn=23.03, width=0.05)
 
 
-@pytest.mark.parametrize(
-    ("service", "mean_wait"),
-    [(1.0, 2.0), ({"kind": "lognormal", "mean": 1, "sigma": 1}, 5.4366)],
-    ids=["deterministic", "lognormal"],
-)
-def test_mg1(service, mean_wait):
-    """Pollaczek-Khinchine, rho .8: P(wait) .8 within 3 %, mean wait within 15 %."""
-    result = run(queue(1, 0.8, service, customers=7000), replications=20, seed=13)
+def test_md1():
+    """Pollaczek-Khinchine, rho .8: P(wait) .8 within 3 %, mean wait 2 within 15 %."""
+    result = run(queue(1, 0.8, 1.0, customers=7000), replications=20, seed=13)
     waited = waits(result)
     contains(across([(wait > 1e-9).mean() for wait in waited]), 0.8, within=0.03)
-    contains(across([wait.mean() for wait in waited]), mean_wait, within=0.15)
+    contains(across([wait.mean() for wait in waited]), 2.0, within=0.15)
 
 
 def test_erlang_b():

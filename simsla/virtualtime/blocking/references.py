@@ -11,8 +11,8 @@ import gc
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import CellType, FrameType, FunctionType, MemberDescriptorType, MethodDescriptorType, ModuleType
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from simsla.virtualtime.reachable import is_standard
@@ -23,59 +23,57 @@ Replacements = Mapping[int, tuple[object, object]]
 
 _ABSENT = object()
 
-# Immutable, or a name that lives no longer than a call.
-_LEFT_ALONE = (FrameType, ModuleType, type, set, frozenset, MethodDescriptorType, MemberDescriptorType)
 
-
-def replace_references(
-    replacements: Replacements, undo: list[Undo], among: Iterable[object] | None = None
-) -> None:
-    """Let whatever refers to an original refer to its replacement, and add to `undo` how to take that back.
-
-    It looks `among` these objects, by default all that the process has.
+def replace_references(replacements: Replacements, undo: list[Undo], objects: Collection[Any]) -> None:
+    """Let those `objects` that refer to an original refer to its replacement; add to `undo` the way back.
 
     Found are the values of modules, classes, objects with or without `__slots__`, dictionaries and lists,
     default arguments, arguments of partials and variables of closures. Left alone are the modules and objects
     of the standard library, but for `threading.Condition` and `defaultdict`, those of simsla, other tuples,
     sets and variables of functions that run.
     """
-    originals = [original for original, _ in replacements.values()]
+    originals = replacements.keys()
     left_alone = {
-        id(vars(module)) for name, module in list(sys.modules.items()) if _is_left_alone(name, module)
+        id(vars(module))
+        for name, module in list(sys.modules.items())
+        if isinstance(module, ModuleType) and _is_left_alone(name)
     }
-    left_alone.update((id(originals), id(replacements), *map(id, replacements.values())))
-    holders = [
-        holder
-        for holder in _referrers(originals, among)
-        if id(holder) not in left_alone and not isinstance(holder, _LEFT_ALONE)
-    ]
-    # Of these it takes a second look at who holds them: a class must be told of a change, and the arguments
-    # of a function or a partial can only be replaced as a whole.
+    left_alone.update((id(replacements), *map(id, replacements.values())))
+    searched: dict[type, bool] = {}
+    holders: list[Any] = []
+    for each in objects:
+        kind = type(each)
+        is_searched = searched.get(kind)
+        if is_searched is None:
+            is_searched = searched[kind] = _is_searched(kind)
+        if is_searched:
+            if not originals.isdisjoint(map(id, gc.get_referents(each))) and id(each) not in left_alone:
+                holders.append(each)
+        elif kind is FunctionType:
+            if each.__defaults__ and not originals.isdisjoint(map(id, each.__defaults__)):
+                undo.extend(_in_default_arguments(each, replacements))
+        elif kind is functools.partial and not originals.isdisjoint(map(id, each.args)):
+            undo.extend(_in_partial(each, replacements))
+    # Of these it takes a second look at who holds them: a class must be told of a change.
     namespaces = {id(holder) for holder in holders if type(holder) is dict and _may_be_of_a_class(holder)}
-    tuples = {id(holder) for holder in holders if type(holder) is tuple}
-    inner = [holder for holder in holders if id(holder) in namespaces or id(holder) in tuples]
     classes: dict[int, type] = {}
-    for outer in _referrers(inner, among) if inner else ():
-        if isinstance(outer, type):
-            classes.update((id(part), outer) for part in gc.get_referents(outer) if id(part) in namespaces)
-        elif isinstance(outer, FunctionType) and id(outer.__defaults__) in tuples:
-            undo.extend(_in_default_arguments(outer, replacements))
-        elif type(outer) is functools.partial and id(outer.args) in tuples:
-            undo.extend(_in_partial(outer, replacements))
+    for each in objects if namespaces else ():
+        if isinstance(each, type):
+            classes.update((id(part), each) for part in gc.get_referents(each) if id(part) in namespaces)
     for holder in holders:
         undo.extend(_replace_in(holder, replacements, classes))
 
 
-def _referrers(objects: list[Any], among: Iterable[object] | None) -> list[Any]:
-    if among is None:
-        return gc.get_referrers(*objects)
-    wanted = set(map(id, objects))
-    return [each for each in among if not wanted.isdisjoint(map(id, gc.get_referents(each)))]
+def _is_searched(kind: type) -> bool:
+    """Whether objects of a kind are searched for references."""
+    if kind is CellType or issubclass(kind, (dict, list, threading.Condition)):
+        return True
+    return not issubclass(kind, (ModuleType, type, set, frozenset)) and not _is_left_alone(kind.__module__)
 
 
-def _is_left_alone(name: str, module: object) -> bool:
-    top = name.partition(".")[0]
-    return isinstance(module, ModuleType) and (top == "simsla" or is_standard(top))
+def _is_left_alone(module: object) -> bool:
+    top = str(module).partition(".")[0]
+    return top == "simsla" or is_standard(top)
 
 
 def _replace_in(holder: Any, replacements: Replacements, classes: Mapping[int, type]) -> Iterator[Undo]:
@@ -89,7 +87,7 @@ def _replace_in(holder: Any, replacements: Replacements, classes: Mapping[int, t
         yield from _attribute(holder, "cell_contents", replacements[id(holder.cell_contents)])
     elif isinstance(holder, threading.Condition):
         yield from _in_condition(vars(holder), replacements)
-    elif not isinstance(holder, (FunctionType, tuple)):
+    else:
         yield from _in_object(holder, replacements)
 
 
@@ -137,8 +135,7 @@ def _in_object(holder: Any, replacements: Replacements) -> Iterator[Undo]:
         yield from _attribute(holder, "default_factory", replacements[id(holder.default_factory)])
     if isinstance(holder, dict):
         yield from _in_dict(holder, replacements)
-    top = (getattr(kind, "__module__", None) or "").partition(".")[0]
-    if top == "simsla" or top == "builtins" or is_standard(top):
+    if _is_left_alone(kind.__module__):
         return
     values = getattr(holder, "__dict__", None)
     if type(values) is dict:

@@ -10,7 +10,7 @@ import gc
 import queue
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -68,7 +68,7 @@ _OBJECTS: dict[type, Callable[[Any], object]] = {
 @contextlib.contextmanager
 def blocking_calls(
     loop: SimEventLoop,
-    among: Iterable[object] | None = None,
+    among: Collection[object] | None = None,
     before_workers: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """While entered, blocking calls of `loop` exclude and wait for one another in virtual time.
@@ -117,7 +117,7 @@ def held() -> Iterator[None]:
         _leave()
 
 
-def _enter(among: Iterable[object] | None) -> None:
+def _enter(among: Collection[object] | None) -> None:
     global _runs
     with _entering:
         _runs += 1
@@ -141,7 +141,7 @@ def _leave() -> None:
             _take_back()
 
 
-def _replace_all(among: Iterable[object] | None) -> None:
+def _replace_all(among: Collection[object] | None) -> None:
     for module, name in _CLOCKS:
         _put(module, name, _virtual_inside(getattr(module, name)))
     for module, name, virtual in _NAMES:
@@ -156,17 +156,18 @@ def _replace_all(among: Iterable[object] | None) -> None:
     _look(among)
 
 
-def _look(among: Iterable[object] | None) -> None:
+def _look(among: Collection[object] | None) -> None:
     """Find locks and thread-locals, and whatever refers to these or to what has been replaced by name."""
     global _looked_everywhere
-    for found in _locks_and_locals(gc.get_objects() if among is None else among):
+    objects = gc.get_objects() if among is None else among
+    for found in _locks_and_locals(objects):
         if id(found) not in _replaced:
             _replaced[id(found)] = (found, _OBJECTS[type(found)](found))
-    replace_references(_replaced, _undo, among)
+    replace_references(_replaced, _undo, objects)
     _looked_everywhere = among is None
 
 
-def _locks_and_locals(objects: Iterable[object]) -> list[Any]:
+def _locks_and_locals(objects: Collection[object]) -> list[Any]:
     """Those that exist already, but for those of `cached_property`: up to Python 3.11 each has one."""
     found = [each for each in objects if type(each) in _OBJECTS]
     if sys.version_info < (3, 12):

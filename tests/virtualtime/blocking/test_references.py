@@ -151,8 +151,8 @@ def test_everything_is_given_back_after_an_error(error):
 def test_an_interruption_while_the_names_are_replaced_leaves_nothing_behind(monkeypatch):
     from simsla.virtualtime.blocking import surroundings
 
-    def interrupted(replacements, undo, among):
-        replace(replacements, undo, among)
+    def interrupted(replacements, undo, objects):
+        replace(replacements, undo, objects)
         raise KeyboardInterrupt
 
     replace = surroundings.replace_references
