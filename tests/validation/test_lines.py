@@ -23,12 +23,11 @@ LINES: Final[dict[str, tuple[str, ...]]] = {
     "M/M/c: P(wait), mean wait, p99 wait and sojourn at (1, .8), (2, .8), (8, .8), (8, .95)": (
         f"{FORMS}queues.py::test_mmc",
         "validation/test_queues.py::test_mm1",
-        "validation/test_queues.py::test_mm8",
         "validation/test_queues.py::test_mmc_long",
     ),
     "M/G/1 (Pollaczek-Khinchine): 2.0, 4.0, 5.4366": (
         f"{FORMS}queues.py::test_pollaczek_khinchine",
-        "validation/test_queues.py::test_mg1",
+        "validation/test_queues.py::test_md1",
         "validation/test_queues.py::test_mg1_long",
     ),
     "Erlang B(8, 6.4) = .144394": (
