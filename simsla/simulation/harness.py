@@ -211,6 +211,8 @@ class Source:
             outcome = OK
         if not whose.closed:
             self._close(request.prompt_tokens, whose, arrival_s, outcome, answer)
+        # Whoever remembers the request, as its own context may, would keep its task alive.
+        del whose.task
 
     def _close(
         self, prompt_tokens: int, whose: OpenRequest, arrival_s: float, outcome: int, answer: Any = None
