@@ -45,6 +45,7 @@ from simsla.simulation import (
 )
 from simsla.simulation.hashes import fixed_hashes, hash_seed
 from simsla.simulation.surroundings import FIDELITIES, Fidelity
+from simsla.world.streams import checked_seed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -177,6 +178,7 @@ def simulate(
     """
     if not isinstance(scenario, Scenario):
         scenario = Scenario.load(scenario)
+    seed = checked_seed(seed)
     goals = checked_until(until)
     count = replications if replications is not None else (scenario.replications or DEFAULT_REPLICATIONS)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from simsla.analysis.closed_forms import SideBySide, independence, side_by_side
 from simsla.analysis.closed_forms.budgets import MONTH_S
 from simsla.analysis.closed_forms.shared_fate import Independence
 from simsla.analysis.estimate import Estimate
+from simsla.analysis.warnings import SimslaWarning
 from simsla.analysis.windows import RareResult, estimate_availability
 from simsla.scenario import Scenario
 from simsla.simulation import resolve_policy
@@ -141,7 +143,12 @@ def assess(
         )
     if isinstance(target, bool) or not isinstance(target, int | float) or not 0 < target < 1:
         raise ValueError(f"target: expected an availability between 0 and 1, got {target!r}")
-    found = estimate_availability(scenario, policy, **options)
+    # Warned about below, as things that the caller of this function should know.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SimslaWarning)
+        found = estimate_availability(scenario, policy, **options)
+    for caveat in found.caveats:
+        warnings.warn(caveat, stacklevel=2)
     if not found.holds_months:
         raise ValueError(f"years: expected so many that lives hold a month, got {found.years:.4g}")
     return assessed(found, policy, float(target))

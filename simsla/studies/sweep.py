@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simsla.run import DEFAULT_REPLICATIONS, Result, in_parallel
 from simsla.scenario import Scenario
 from simsla.simulation import Policy, resolve_policy
+from simsla.world.streams import checked_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +93,7 @@ def sweep(
         scenario = Scenario.load(scenario)
     if not grid or not all(len(values) for values in grid.values()):
         raise ValueError("grid: expected at least one path with at least one value")
+    seed = checked_seed(seed)
     points = tuple(dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
     variants = [scenario.with_values(point) for point in points]
     for variant in variants:

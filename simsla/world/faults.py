@@ -12,7 +12,7 @@ import numpy.typing as npt
 from simsla.world.crews import Repairable, waited_for
 from simsla.world.environment import FAULT_KINDS, ORDINARY, Environment, Manner
 from simsla.world.episodes import Address, Episodes, FloatArray, episodes_of, flapping, repaired
-from simsla.world.streams import Stream
+from simsla.world.streams import Stream, checked_seed
 
 if TYPE_CHECKING:
     from simsla.scenario import Component, Fault, Scenario
@@ -25,11 +25,11 @@ def timeline(scenario: Scenario, years: float, seed: int = 1, replication: int =
 
     A replication of the same seed meets the same episodes, as far as its horizon reaches. A thousand years of
     twenty components take a fraction of a second, so rare coincidences can be counted instead of estimated.
-    Raises ValueError unless `years` is above 0 and finite.
+    Raises ValueError unless `years` is above 0 and finite and `seed` a whole number.
     """
     if not 0 < years < math.inf:
         raise ValueError(f"years must be above 0 and finite, got {years!r}")
-    return draw_environment(scenario, seed, replication, years * YEAR_S)
+    return draw_environment(scenario, checked_seed(seed), replication, years * YEAR_S)
 
 
 def draw_environment(

@@ -21,6 +21,13 @@ BLOCK: Final = 1024
 FloatArray = npt.NDArray[np.float64]
 
 
+def checked_seed(seed: object) -> int:
+    """A seed, which is a whole number; 1.0 and True would have other luck than 1. Raises ValueError."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ValueError(f"seed: expected a whole number, got {seed!r}")
+    return int(seed)
+
+
 class Stream:
     """A named source of uniforms in [0, 1), addressed by block and by ordinal."""
 

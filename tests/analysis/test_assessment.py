@@ -85,3 +85,9 @@ def test_without_an_objective_a_target_is_needed():
     scenario = simsla.Scenario.load("shared-gateway").model_copy(update={"objectives": ()})
     with pytest.raises(ValueError, match="shared-gateway has no objective"):
         simsla.assess(scenario)
+
+
+def test_warnings_are_of_the_calling_line():
+    with pytest.warns(simsla.SimslaWarning) as caught:
+        simsla.assess("shared-gateway", requests=500, years=20, progress=False)
+    assert {each.filename for each in caught} == {__file__}

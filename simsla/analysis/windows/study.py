@@ -25,6 +25,7 @@ from simsla.analysis.windows.world_limits import refuse_without_long_run, reques
 from simsla.scenario import Scenario
 from simsla.simulation import resolve_policy
 from simsla.world.faults import YEAR_S
+from simsla.world.streams import checked_seed
 
 if TYPE_CHECKING:
     from simsla.simulation import Policy
@@ -83,6 +84,7 @@ def estimate_availability(
     _check(years, requests, within, memory_s)
     chosen = scenario.routing if policy is None else policy
     resolve_policy(chosen)
+    seed = checked_seed(seed)
     if n_jobs == 0:
         raise ValueError("n_jobs: expected a number of processes, or -1 for all cores, got 0")
     refuse_without_long_run(scenario)
