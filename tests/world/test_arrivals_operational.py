@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from world.arriving import arriving, counts, spec_of
 
@@ -55,6 +55,15 @@ def test_a_surge_adds_its_area():
     assert ahead_s == pytest.approx(7 * 9 * 60, rel=1e-9)
 
 
+@pytest.mark.parametrize("at", [0, 86_400])
+@pytest.mark.parametrize("ramp", [5e-324, 1e-12])
+def test_a_ramp_of_no_time_is_a_step(at, ramp):
+    surge = {"at": at, "for": 60, "factor": 8}
+    steep, step = clock(surges=[surge | {"ramp": ramp}]), clock(surges=[surge])
+    moments = [at, at + 1e-12, at + 1, at + 60, 2 * DAY_S]
+    assert [steep.operational(moment) for moment in moments] == [step.operational(each) for each in moments]
+
+
 SHAPES = st.fixed_dictionaries(
     {
         "profile": st.none() | st.just({"daily": DAILY, "weekly": WEEKLY}),
@@ -79,6 +88,10 @@ SHAPES = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.lists(st.floats(0, 12 * DAY_S), min_size=2, max_size=20))
+@example(
+    {"profile": None, "surges": [{"at": 0.0, "for": 1.0, "factor": 0.0, "ramp": 5e-324}]},
+    [0.0, 0.0],
+)
 def test_the_clock_never_goes_back_and_reads_both_ways(shape, moments):
     of_world = clock(**shape)
     moments = sorted(moments)

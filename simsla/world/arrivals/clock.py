@@ -28,6 +28,7 @@ __all__ = ["OperationalClock", "WarpedArrivals"]
 
 # A product of two sloping factors is not straight. It is taken for so within pieces of this part of its own,
 # where it differs by less than 1 / 8 / 32^2 of the product of the two rises.
+_NEAR_S: Final = 1e-6
 _PARTS: Final = 32
 
 _DAYS_KEPT: Final = 16
@@ -47,7 +48,10 @@ class _Day:
         begin_s = number * DAY_S
         breaks = [factor.breaks(begin_s, begin_s + DAY_S) - begin_s for factor in factors]
         inner = np.unique(np.concatenate(breaks))
-        edges = np.concatenate(([0.0], inner[(inner > 0) & (inner < DAY_S)], [DAY_S]))
+        inner = inner[(inner > 0) & (inner < DAY_S)]
+        # Edges so near to another are taken for one: the slope between them would overflow.
+        inner = inner[np.diff(inner, prepend=0.0) > _NEAR_S]
+        edges = np.concatenate(([0.0], inner, [DAY_S]))
         if len(factors) > 1:
             parts = np.linspace(edges[:-1], edges[1:], _PARTS, endpoint=False, axis=1)
             edges = np.append(parts.ravel(), DAY_S)

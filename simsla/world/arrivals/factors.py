@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Modulation", "ProfileFactor", "SurgeFactor"]
 
 _DAYS: Final = 7
+_STEEP_S: Final = 1e-6
 
 
 class ProfileFactor:
@@ -54,7 +55,9 @@ class SurgeFactor:
 
     def __init__(self, surge: Surge) -> None:
         begin_s, end_s = surge.at_s, surge.at_s + surge.for_s
-        self._edges = np.array([begin_s, begin_s + surge.ramp_s, end_s - surge.ramp_s, end_s])
+        # So short a ramp is none: its slope would overflow, or its ends round to one.
+        ramp_s = surge.ramp_s if surge.ramp_s > _STEEP_S else 0.0
+        self._edges = np.array([begin_s, begin_s + ramp_s, end_s - ramp_s, end_s])
         self._factor = surge.factor
         self.most = max(1.0, surge.factor)
 
