@@ -13,6 +13,7 @@ from simsla.world.conditions import CONNECT
 from simsla.world.shares import SHARED
 
 if TYPE_CHECKING:
+    from simsla.virtualtime.handles import SimTimerHandle
     from simsla.world.transport import SimTransport
 
 # A reader who watches sees tokens in pieces of at most this many: a piece costs an event.
@@ -38,6 +39,7 @@ class AnswerStream:
         "_pieces",
         "_sent",
         "_timeouts",
+        "_timer",
         "_transport",
     )
 
@@ -58,6 +60,7 @@ class AnswerStream:
         self._broken = ""  # the phase that it failed in after tokens that were still to be shown
         self._sent = 0
         self._now_s = 0.0  # when the last piece came, since the attempt began, like every other moment here
+        self._timer: SimTimerHandle | None = None  # of the piece that is waited for
         self._pieces: AsyncGenerator[tuple[int, bool, str]] | None = None
 
     async def __aenter__(self) -> AnswerStream:
@@ -68,6 +71,8 @@ class AnswerStream:
         if self._pieces is not None:
             await self._pieces.aclose()
         if self._attempt.outcome != CLOSED:
+            if self._timer is not None:
+                self._timer.cancel()
             self._transport._close(self._attempt, CANCELLED)
 
     def __aiter__(self) -> AnswerStream:
@@ -101,24 +106,27 @@ class AnswerStream:
         sent, tokens, per_token_s = self._sent, attempt.tokens, attempt.per_token_s
         whole = attempt.outcome == OK
         readable = tokens if whole else attempt.readable
-        spoiled = sent == readable
-        limit_s, phase = _limit(timeouts.total_s), "total"
+        limit_s, phase = timeouts.total_s, "total"
         # The clock of the answer: `first_s` to the first token, and all of it after `total_s`.
-        first_s, total_s = attempt.queued_s + attempt.first_s, attempt.queued_s + attempt.total_s
+        first_s = attempt.queued_s + attempt.first_s
         if sent == 0:
             piece, due_s = 1, first_s
-            limit_s, phase = min((limit_s, phase), (_limit(timeouts.first_token_s), "first_token"))
+            if timeouts.first_token_s is not None and (limit_s is None or timeouts.first_token_s <= limit_s):
+                limit_s, phase = timeouts.first_token_s, "first_token"
         else:
             # Tokens come one by one, however many of them a piece shows.
             if timeouts.idle_s is not None and per_token_s > timeouts.idle_s:
-                limit_s, phase = min((limit_s, phase), (self._now_s + timeouts.idle_s, "idle"))
+                idle_s = self._now_s + timeouts.idle_s
+                if limit_s is None or idle_s <= limit_s:
+                    limit_s, phase = idle_s, "idle"
             piece = readable - sent
             if piece > most:
                 piece = int(most)
             due_s = first_s + (sent + piece) * per_token_s
+        spoiled = sent == readable
         if spoiled:
-            piece, due_s = 0, total_s
-        if due_s > limit_s:
+            piece, due_s = 0, attempt.queued_s + attempt.total_s
+        if limit_s is not None and due_s > limit_s:
             await transport._until(attempt.start_s + limit_s)
             attempt.outcome = TIMEOUT
             come = int((limit_s - first_s) / per_token_s + _ROUNDING) - sent if sent and piece else 0
@@ -126,7 +134,8 @@ class AnswerStream:
                 raise transport._failed(attempt, phase)
             self._broken = phase
             return Chunk("word " * come, come)
-        await transport._until(attempt.start_s + due_s)
+        end, self._timer = transport._at(attempt.start_s + due_s)
+        await end
         if spoiled:
             raise transport._failed(attempt, phase)
         self._now_s = due_s
@@ -134,7 +143,7 @@ class AnswerStream:
         finish_reason = None
         if whole and sent == tokens:
             if sent == 1:
-                await transport._until(attempt.start_s + total_s)
+                await transport._until(attempt.start_s + attempt.queued_s + attempt.total_s)
             finish_reason = attempt.finish_reason
             transport._answered(attempt)
         return Chunk("word " * piece, piece, finish_reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from simsla.routing import Reply
 from simsla.routing.errors import (
     AttemptError,
     AttemptTimeout,
@@ -65,13 +64,12 @@ class Ending:
         self._env = env
         self._log = recorder.attempt
 
-    def _answered(self, attempt: Attempt) -> Reply:
-        """It was answered, whole and just now: the reply."""
+    def _answered(self, attempt: Attempt) -> dict[str, Any] | None:
+        """It was answered, whole and just now; what comes with the answer beside it."""
         server, whose = attempt.server, attempt.whose
         tokens_in, tokens_out = attempt.request.prompt_tokens, attempt.tokens
         start_s = attempt.start_s
-        first_s = attempt.queued_s + attempt.first_s
-        first_token_s = start_s + first_s
+        first_token_s = start_s + attempt.queued_s + attempt.first_s
         if attempt.purpose == 0:
             whose.answered_by = server.index
             prefix = attempt.request.prefix_tokens
@@ -80,7 +78,7 @@ class Ending:
             whose.output_tokens = prefix + tokens_out
         server.in_flight -= 1
         now = self._env._now
-        metadata: dict[str, Any] | None = None
+        metadata = None
         if attempt.holds_slot:
             server.release()
             if server.gate is not None:
@@ -104,17 +102,7 @@ class Ending:
             False,
         )
         attempt.outcome = CLOSED
-        return Reply(
-            "simulated",
-            server.name,
-            server.model,
-            tokens_in,
-            tokens_out,
-            first_s,
-            now - start_s,
-            attempt.finish_reason,
-            metadata,
-        )
+        return metadata
 
     def _failed(self, attempt: Attempt, phase: str) -> AttemptError:
         """The error of an attempt that failed or ran into the limit of a `phase`."""

@@ -38,6 +38,7 @@ from simsla.world.traffic import Block
 if TYPE_CHECKING:
     from simsla.records import Recorder
     from simsla.virtualtime import SimEventLoop
+    from simsla.virtualtime.handles import SimTimerHandle
 
 _PURPOSE_CODES: Final = {name: code for code, name in enumerate(PURPOSES)}
 
@@ -103,7 +104,7 @@ class SimTransport(Ending):
                 if attempt.outcome == SHARED:
                     await shares.serve(attempt, timeouts.total_s)
                     if attempt.outcome == OK:
-                        return self._answered(attempt)
+                        return self._reply(attempt)
                     raise self._failed(attempt, "total")
             lasts_s, phase = attempt.total_s, "total"
             refused = attempt.outcome == CONNECT
@@ -122,7 +123,7 @@ class SimTransport(Ending):
             self._close(attempt, CANCELLED)
             raise
         if attempt.outcome == OK:
-            return self._answered(attempt)
+            return self._reply(attempt)
         raise self._failed(attempt, phase)
 
     def stream(
@@ -137,6 +138,22 @@ class SimTransport(Ending):
         return AnswerStream(self, request, deployment, timeouts, max_tokens)
 
     # The life of an attempt
+
+    def _reply(self, attempt: Attempt) -> Reply:
+        """Its answer, which is whole just now."""
+        server = attempt.server
+        metadata = self._answered(attempt)
+        return Reply(
+            "simulated",
+            server.name,
+            server.model,
+            attempt.request.prompt_tokens,
+            attempt.tokens,
+            attempt.queued_s + attempt.first_s,
+            self._env._now - attempt.start_s,
+            attempt.finish_reason,
+            metadata,
+        )
 
     def _begin(self, request: Request, deployment: Deployment, max_tokens: int | None) -> Attempt:
         """It is made: whose it is, its luck, its length; and it comes to its deployment."""
@@ -269,10 +286,16 @@ class SimTransport(Ending):
         most = attempt.tokens if attempt.most is None else attempt.most
         return gate.admit(attempt, request.prompt_tokens + most, self._env._now)
 
-    async def _until(self, when: float) -> None:
-        """Wait for a moment on the deployment's clock, which a slow reader may have let pass."""
+    def _at(self, when: float) -> tuple[asyncio.Future[None], SimTimerHandle]:
+        """A moment on the deployment's clock, which a slow reader may have let pass: what is done then, and
+        the timer that does it.
+        """
         end: asyncio.Future[None] = asyncio.Future(loop=self._loop)
-        timer = self._loop.call_at(when, _resolve, end, None, context=self._context)
+        return end, self._loop.call_at(when, _resolve, end, None, context=self._context)
+
+    async def _until(self, when: float) -> None:
+        """Wait for that moment."""
+        end, timer = self._at(when)
         try:
             await end
         finally:

@@ -30,7 +30,6 @@ _PAIR_WEIGHT: Final = 0.7
 
 # The hash of a pair is a polynomial of those of its words.
 _MULTIPLIER: Final = 1_000_003
-_PRIME: Final = (1 << 61) - 1
 
 
 class HashedWords:
@@ -45,22 +44,33 @@ class HashedWords:
         """The vector, or None for a text without words and for one longer than `LONGEST`."""
         if len(text) > LONGEST:
             return None
-        words = [_hashed(word) for word in _WORD.findall(text.casefold())]
-        if not words:
+        hashes = list(map(_hashed, _WORD.findall(text.casefold())))
+        if not hashes:
             return None
-        vector: dict[int, float] = {}
-        get = vector.get
-        pairs = [(first * _MULTIPLIER + second) % _PRIME for first, second in pairwise(words)]
-        for features, least in ((words, 1.0), (pairs, _PAIR_WEIGHT)):
-            if len(set(features)) == len(features):
-                for feature in features:
-                    vector[feature % DIMENSIONS] = get(feature % DIMENSIONS, 0.0) + least
-            else:
-                for feature, times in Counter(features).items():
-                    weight = least * (1.0 + math.log(times))
-                    vector[feature % DIMENSIONS] = get(feature % DIMENSIONS, 0.0) + weight
-        length = math.hypot(*vector.values())
-        return {feature: weight / length for feature, weight in vector.items()}
+        words = [word % DIMENSIONS for word in hashes]
+        pairs = [(first * _MULTIPLIER + second) % DIMENSIONS for first, second in pairwise(hashes)]
+        # In most questions no feature is there twice, so that all words weigh the same, and all pairs.
+        weight, pair_weight = _even_weights(len(words))
+        vector = dict.fromkeys(words, weight)
+        vector.update(dict.fromkeys(pairs, pair_weight))
+        return vector if len(vector) == len(words) + len(pairs) else _uneven(words, pairs)
+
+
+def _uneven(words: list[int], pairs: list[int]) -> Vector:
+    """The vector where a feature is there several times."""
+    vector: dict[int, float] = {}
+    for features, least in ((words, 1.0), (pairs, _PAIR_WEIGHT)):
+        for feature, times in Counter(features).items():
+            vector[feature] = vector.get(feature, 0.0) + least * (1.0 + math.log(times))
+    length = math.hypot(*vector.values())
+    return {feature: weight / length for feature, weight in vector.items()}
+
+
+@lru_cache(maxsize=1024)
+def _even_weights(words: int) -> tuple[float, float]:
+    """What each of so many words weighs, and each of their pairs, where all are different."""
+    length = math.hypot(*[1.0] * words, *[_PAIR_WEIGHT] * (words - 1))
+    return 1.0 / length, _PAIR_WEIGHT / length
 
 
 @lru_cache(maxsize=8192)

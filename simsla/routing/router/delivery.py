@@ -70,9 +70,9 @@ class Delivery:
         """What of the answer is still missing, from one deployment; the reply is the whole of it."""
         live = await self._open(progress, candidate, ticket, timeouts)
         try:
-            read = live.read if self._gives else live.rest
+            held, read = iter(live.held), live.read if self._gives else live.rest
             while True:
-                chunk = await read()
+                chunk = next(held, None) or await read()
                 if chunk.finish_reason is not None:
                     self.last = chunk
                     return self._whole(live, progress)
@@ -92,7 +92,8 @@ class Delivery:
             self._absorb(live, error, progress)
             raise
         finally:
-            await live.aclose()
+            if not live.left:
+                await live.aclose()
 
     def _seen(self) -> bool:
         """Whether the caller sees chunks as they come. One who waits for the whole reply of a request with

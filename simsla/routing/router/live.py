@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Self
+from typing import Any, Self
 
 from simsla.routing.errors import AttemptError, AttemptTimeout, StreamInterrupted
 from simsla.routing.progress import Progress
@@ -14,6 +13,7 @@ from simsla.routing.router.calls import settle
 from simsla.routing.router.clock import LoopClock
 from simsla.routing.selection.chains import Candidate
 from simsla.routing.streaming.guard import Probe
+from simsla.routing.transport import Transport
 from simsla.routing.types import Chunk, Reply, Timeouts
 
 
@@ -32,7 +32,6 @@ class LiveStream:
         "_context",
         "_ended",
         "_first_s",
-        "_held",
         "_probe",
         "_progress",
         "_sent_s",
@@ -42,6 +41,7 @@ class LiveStream:
         "_timeouts",
         "candidate",
         "ended_s",
+        "held",
         "reply",
         "request",
         "tokens",
@@ -65,13 +65,14 @@ class LiveStream:
         """Output tokens so far."""
         self.reply: Reply | None = None
         """The whole of it, once the last chunk has come."""
+        self.held: list[Chunk] = []
+        """The chunks that had come when it `started`; whoever reads takes them first."""
         self._progress = progress
         self._ticket = ticket
         self._timeouts = timeouts
         self._clock = clock
         self._context: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._probe = probe
-        self._held: deque[Chunk] = deque()
         self._texts: list[str] = []
         self._sent_s = self._first_s = self.ended_s = clock.now()
         self._ended = False
@@ -96,15 +97,16 @@ class LiveStream:
             reason,
         )
 
-    async def started(
-        self, stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[Chunk]]], holds_back: bool
-    ) -> Self:
-        """Itself, with the first chunk in hand, or, where chunks are held back, once the probe has passed.
-
-        ``stream`` calls `Transport.stream`.
-        """
+    async def started(self, transport: Transport, holds_back: bool) -> Self:
+        """Itself, with the first chunk in hand, or, where chunks are held back, once the probe has passed."""
+        progress, deployment = self._progress, self.candidate.deployment
         try:
-            context = stream()
+            if progress.max_tokens is None:
+                context = transport.stream(self.request, deployment, timeouts=self._timeouts)
+            else:
+                context = transport.stream(
+                    self.request, deployment, timeouts=self._timeouts, max_tokens=progress.max_tokens
+                )
             self._chunks = await context.__aenter__()
             self._context = context
         except AttemptError as error:
@@ -113,23 +115,28 @@ class LiveStream:
         except BaseException:
             await self.aclose()
             raise
-        self._held.append(await self._next())
+        self.held.append(await self._next())
         if holds_back:
             while not (self._ended or self._probe is None or self._probe.passed):
-                self._held.append(await self._next())
+                self.held.append(await self._next())
         return self
 
-    async def read(self) -> Chunk:
-        """The next chunk; the one with a ``finish_reason`` is the last. Raises `AttemptError`."""
-        return self._held.popleft() if self._held else await self._next()
+    def read(self) -> Coroutine[Any, Any, Chunk]:
+        """The next chunk after those that are `held`; the one with a ``finish_reason`` is the last. Raises
+        `AttemptError`.
+        """
+        return self._next()
 
-    async def rest(self) -> Chunk:
+    def rest(self) -> Coroutine[Any, Any, Chunk]:
         """As `read`, for who does not look at when each chunk comes: as much of the answer as there is to be
         had at once, where the transport can tell (`Transport.stream`).
         """
-        if self._held:
-            return self._held.popleft()
-        return await self._next(getattr(self._chunks, "rest", None) if self._probe is None else None)
+        return self._next(getattr(self._chunks, "rest", None) if self._probe is None else None)
+
+    @property
+    def left(self) -> bool:
+        """Whether it has ended and nothing of it is open."""
+        return self._ended and self._context is None
 
     async def aclose(self) -> None:
         """End the attempt at once; nothing where it has ended."""
@@ -141,20 +148,21 @@ class LiveStream:
         await self._leave()
 
     async def _next(self, step: Callable[[], Awaitable[Chunk]] | None = None) -> Chunk:
-        probe = self._probe
+        probe, texts = self._probe, self._texts
         asked_s = 0.0 if probe is None else self._clock.now()
         try:
             if self._slow:
                 raise AttemptTimeout("slower than its throughput guard allows", phase="idle")
             chunk = await (anext(self._chunks) if step is None else step())
-            if not self._texts:
+            if not texts:
                 self._first_s = self._clock.now()
-            self._texts.append(chunk.text)
+            texts.append(chunk.text)
             self.tokens += chunk.tokens
             if chunk.finish_reason is not None:
-                await self._finish(chunk.finish_reason)
+                self._finish(chunk.finish_reason)
+                await self._leave()
             elif probe is not None and not probe.passed:
-                waited_s = self._clock.now() - asked_s if len(self._texts) > 1 else 0.0
+                waited_s = self._clock.now() - asked_s if len(texts) > 1 else 0.0
                 # This chunk is the caller's all the same.
                 self._slow = probe.too_slow(chunk.tokens, waited_s)
         except StopAsyncIteration:
@@ -168,13 +176,12 @@ class LiveStream:
             raise
         return chunk
 
-    async def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str) -> None:
         self._end()
         self.reply = self.so_far(reason)
         self._progress.answered_by = self.candidate
         if self.candidate.health is not None:
             self.candidate.health.succeeded(self._ticket, self.ended_s, self.reply)
-        await self._leave()
 
     async def _broken(self, error: AttemptError) -> AttemptError:
         """The attempt failed; the error, with the name of the deployment."""

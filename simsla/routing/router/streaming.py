@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any
 
 from simsla.routing.progress import Progress
@@ -33,9 +32,6 @@ class Streams:
         back, is that of an attempt which failed.
         """
         progress.attempts += 1
-        stream = partial(self._transport.stream, progress.request, candidate.deployment, timeouts=timeouts)
-        if progress.max_tokens is not None:
-            stream = partial(stream, max_tokens=progress.max_tokens)
         probe = None if self._guard is None else self._guard.build()
         live = LiveStream(progress, candidate, ticket, timeouts, self._clock, probe)
-        return live.started(stream, self._holds_back)
+        return live.started(self._transport, self._holds_back)

@@ -19,7 +19,7 @@ from simsla.world.shares import SHARED
 from simsla.world.transport import SimTransport, _resolve
 
 if TYPE_CHECKING:
-    from simsla.routing import Deployment, Reply
+    from simsla.routing import Deployment
     from simsla.world.attempt import Attempt
     from simsla.world.gateway.pods import Pod, Turn
     from simsla.world.gateway.pool import Pool
@@ -183,15 +183,15 @@ class GatewayTransport(SimTransport):
             attempt.ordinal,
         )
 
-    def _answered(self, attempt: Attempt) -> Reply:
-        reply = super()._answered(attempt)
+    def _answered(self, attempt: Attempt) -> dict[str, Any] | None:
+        metadata = super()._answered(attempt)
         visit = attempt.visit
         if visit is not None:
             self._leave(visit, self._env._now)
             meter = self.pool.meter
             if meter is not None:
                 meter.ended(self._env._now, self._env._now - attempt.start_s)
-        return reply
+        return metadata
 
     def _leave(self, visit: Visit, now: float) -> None:
         pod = visit.pod
