@@ -15,6 +15,9 @@ class Transport(Protocol):
 
     ``deployments`` is what can be called. ``random`` is the only source of chance: seeded per replication in
     simulation, from the system in production. Time comes from the running event loop.
+
+    A transport may have a ``cache_store(policy)`` as well, which makes the `CacheBackend` of a Router that is
+    given none: the simulated one does where its scenario has a ``cache``.
     """
 
     @property

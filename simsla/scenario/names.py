@@ -39,6 +39,11 @@ def dangling_names(data: Mapping[str, Any]) -> Iterator[Problem]:
         for i, name in enumerate(further if isinstance(further, list) else ()):
             both = None if components is None or regions is None else components | regions
             yield from undeclared((*at, "components", i), name, both, "component")
+    cache = data.get("cache")
+    further = cache.get("components") if isinstance(cache, dict) else None
+    for i, name in enumerate(further if isinstance(further, list) else ()):
+        both = None if components is None or regions is None else components | regions
+        yield from undeclared(("cache", "components", i), name, both, "component")
     for name, spec in entries(data, "traffic"):
         region = spec.get("region")
         at = ("traffic", name, "region")

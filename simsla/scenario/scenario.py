@@ -23,6 +23,7 @@ from pydantic import (
 from simsla.routing import ConfigError, RoutingPolicy
 from simsla.scenario import render
 from simsla.scenario.accounts import AccountOrNone
+from simsla.scenario.cache import CacheStore
 from simsla.scenario.components import Component, ComponentOrNone, RegionOrNone
 from simsla.scenario.deployments import DeploymentSpec
 from simsla.scenario.errors import Problem, ScenarioError, location_of
@@ -111,6 +112,8 @@ class Scenario(Model):
     """The pods of the gateway; None: it has room for everything, and takes no time."""
     network: Network | None = None
     """The distances between regions; None: there are none."""
+    cache: CacheStore | None = None
+    """The store behind the policy's semantic cache; None: an index in the router's own memory."""
     crews: Frozen[Name, Annotated[Whole, Field(ge=1)]] = Field(default_factory=FrozenDict)
     """How many can repair at a time, by the name of the crew to which components refer."""
     schedule: tuple[Event, ...] = ()
@@ -151,6 +154,8 @@ class Scenario(Model):
             expected = "a deployment that depends on a component of kind gateway, or no gateway section"
             problems.append(Problem(("gateway",), expected))
         if isinstance(self.routing, RoutingPolicy):
+            if self.cache is not None and self.routing.cache is None:
+                problems.append(Problem(("cache",), "a policy with routing.cache, or no cache section"))
             try:
                 self.routing.check([spec.to_deployment() for spec in self.deployment_specs], path="routing")
             except ConfigError as error:

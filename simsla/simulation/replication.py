@@ -8,6 +8,7 @@ import gc
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from simsla.records import ColumnRecorder, Log, Recorder
@@ -35,6 +36,7 @@ from simsla.virtualtime import (
 )
 from simsla.virtualtime.waiting import describe, readable_time
 from simsla.world.assembly import transport_of
+from simsla.world.cache_store import CacheStore, StoreConditions
 from simsla.world.environment import Environment
 from simsla.world.faults import draw_environment
 from simsla.world.gateway.pool import Pool
@@ -147,6 +149,9 @@ def run_one(
         transport = transport_of(
             scenario, pool, loop, deployments, servers, recorder, generator, seed, replication
         )
+        if scenario.cache is not None:
+            met = StoreConditions(scenario, environment, seed, replication, begin_s, drained_s)
+            transport.cache_store = partial(CacheStore, met)
         around: Surroundings | None = None
         surrounded: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         # The built-in policy reads the loop's clock and draws from the generator it is given: it needs none.

@@ -53,6 +53,13 @@ class OpenRequest:
         self.output_tokens = 0
 
 
+class Prompt(str):
+    """The question of a request about its topic; the world knows whose it is."""
+
+    asked: SimRequest
+    topic: str
+
+
 class SimRequest(Request):
     """A request that carries the world's knowledge of it, so that no table is searched for each attempt.
 
@@ -101,14 +108,20 @@ class SimRequest(Request):
             return super().prompt
         place = self._world.place
         words = question(block.topic[place], block.wording[place], block.words)
-        return " ".join(words[-max(self.prompt_tokens, 1) :])
+        prompt = Prompt(" ".join(words[-max(self.prompt_tokens, 1) :]))
+        prompt.asked, prompt.topic = self, block.topic[place]
+        return prompt
 
     @property
     def messages(self) -> Sequence[Message]:
         """The chat form of the request; see `Request`."""
         messages = super().messages
         context = self.prompt_tokens - self._world.block.words
-        if self._messages is not None or self._world.block.topic is None or context <= 0:
+        if self._messages is not None or self._world.block.topic is None:
+            return messages
+        # A plain text, for who sends it on.
+        messages = [{"role": "user", "content": str(self.prompt)}]
+        if context <= 0:
             return messages
         return [{"role": "system", "content": " ".join(["word"] * context)}, *messages]
 

@@ -29,6 +29,9 @@ FloatArray = npt.NDArray[np.float64]
 NEAR: Final = "-near"
 """What the name of a near topic has behind that of its neighbour."""
 
+# Words in the vocabulary, of two syllables of 16 x 4 each; as many 16-bit numbers stand for each.
+_WORDS: Final = 4096
+
 _REPLACED: Final = 6
 """A paraphrase replaces one word in so many."""
 
@@ -66,26 +69,24 @@ def question(topic: str, wording: int, words: int) -> list[str]:
     neighbour = topic.removesuffix(NEAR)
     numbers = _numbers(neighbour, words)
     if wording:
-        drawn = _numbers(f"{neighbour}\x1f{wording}", 1 + max(1, words // _REPLACED))
-        for step, number in enumerate(drawn[1:]):
-            numbers[(drawn[0] + step) % (words - 1)] = number
+        first, *others = _numbers(f"{neighbour}\x1f{wording}", 1 + max(1, words // _REPLACED))
+        for at, number in enumerate(others, first % _WORDS):
+            numbers[at % (words - 1)] = number
     if neighbour != topic:
         numbers[-1] ^= 1
-    vocabulary = _vocabulary()
-    return [vocabulary[number] for number in numbers]
+    return list(map(_vocabulary().__getitem__, numbers))
 
 
 def _numbers(text: str, count: int) -> list[int]:
     """Numbers of words, fixed by a text."""
-    words = len(_vocabulary())
-    return [number % words for number in unpack(f">{count}H", shake_128(text.encode()).digest(2 * count))]
+    return list(unpack(f">{count}H", shake_128(text.encode()).digest(2 * count)))
 
 
 @cache
 def _vocabulary() -> tuple[str, ...]:
-    """4,096 words of two syllables."""
+    """The words, by numbers below 65,536."""
     syllables = ["".join(pair) for pair in product("bdfghjklmnprstvz", "aiou")]
-    return tuple("".join(pair) for pair in product(syllables, syllables))
+    return tuple("".join(pair) for pair in product(syllables, syllables)) * (65_536 // _WORDS)
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from simsla.records import NOBODY, PURPOSES
@@ -37,8 +37,10 @@ from simsla.world.traffic import Block
 
 if TYPE_CHECKING:
     from simsla.records import Recorder
+    from simsla.routing.caching.semantic import CachePolicy
     from simsla.virtualtime import SimEventLoop
     from simsla.virtualtime.handles import SimTimerHandle
+    from simsla.world.cache_store import CacheStore
 
 _PURPOSE_CODES: Final = {name: code for code, name in enumerate(PURPOSES)}
 
@@ -74,6 +76,8 @@ class SimTransport(Ending):
         """The requests in progress, by number: to them belong the calls that a policy makes for them."""
         self.unowned = 0
         """Attempts so far that belonged to no request."""
+        self.cache_store: Callable[[CachePolicy], CacheStore] | None = None
+        """Where a Router's semantic cache keeps its answers; None: in a memory of its own."""
         self._servers = {server.name: server for server in servers}
         for server in servers:
             server.at_once = self._at_once and server.limit is None and server.grey is None

@@ -30,6 +30,7 @@ traffic:
     region: {us: 1, eu: 1}
   batch: {arrivals: {kind: trace, path: mine.jsonl, columns: {time: ts, prompt: in_tok, output: out_tok}}}
 network: {rtt: {}}
+routing: {cache: {threshold: 0.8}}
 """
 
 TRACE = '{"ts": 0, "in_tok": 10, "out_tok": 5}\n{"ts": 60000, "in_tok": 20, "out_tok": 7}\n'

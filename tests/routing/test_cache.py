@@ -265,6 +265,23 @@ def test_a_failing_backend_is_a_miss_and_is_counted(backend):
     assert cache.guard.swallowed["cache"] >= 2
 
 
+@pytest.mark.parametrize("backend", [Fails, FailsToFind, FailsToPut, Hangs])
+def test_the_same_words_are_found_although_the_backend_fails(backend):
+    cache = Setup(backend())
+    assert hits(cache.play(asking(ASKED, 1), asking(OTHER, 2), asking(ASKED, 3))) == [False, False, True]
+
+
+def test_a_request_that_is_cancelled_while_it_is_looked_up_leaves_nothing_behind():
+    cache = Setup(Hangs(), timeout_s=None)
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(cache.ask(asking(ASKED)), 1.0)
+        return len(cache.stage._missed)
+
+    assert play(main()) == 0
+
+
 def test_a_hanging_backend_costs_its_time_limit_at_most_and_never_the_deadline():
     cache = Setup(Hangs(), timeout_s=0.5)
 
@@ -274,7 +291,7 @@ def test_a_hanging_backend_costs_its_time_limit_at_most_and_never_the_deadline()
         assert now() - start == 1.5
         progress.deadline = now() + 0.25
         start = now()
-        await cache.stage.enter(asking(ASKED), progress)
+        await cache.stage.enter(asking(OTHER), progress)
         assert now() - start == 0.25
 
     play(main())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simsla.routing.admission.queue import AdmissionQueue
+from simsla.routing.caching.backend import CacheBackend
+from simsla.routing.caching.semantic import CachePolicy
 from simsla.routing.health.gate import Gate, combined
 from simsla.routing.progress import Progress
 from simsla.routing.protocols import Health, RetryRule, Selector, Stage
@@ -94,7 +96,7 @@ def stages(
     if policy.quality is not None:
         made.append(SamplingStage(policy.quality, ask, guard, now, rng, backends.review))
     if policy.cache is not None:
-        backend = policy.cache.build() if backends.cache is None else backends.cache
+        backend = _store(policy.cache, transport) if backends.cache is None else backends.cache
         made.append(CacheStage(policy.cache, backend, guard, now, tier_of=_tier_of(policy)))
     if policy.queue is not None and policy.queue.max_concurrent is not None:
         made.append(AdmissionStage(AdmissionQueue(policy.queue), clock))
@@ -104,6 +106,14 @@ def stages(
         copy = _copy(policy, policy.shadow, transport, within, clock)
         made.append(ShadowStage(policy.shadow, copy, guard, now, rng, backends.compare))
     return tuple(made)
+
+
+def _store(policy: CachePolicy, transport: Transport) -> CacheBackend[Any]:
+    """That which the transport brings along, as a simulated one does; else an index in memory."""
+    bring: Callable[[CachePolicy], CacheBackend[Any]] = getattr(transport, "cache_store", None) or (
+        CachePolicy.build
+    )
+    return bring(policy)
 
 
 def _tier_of(policy: RoutingPolicy) -> Callable[[Request], str | None]:

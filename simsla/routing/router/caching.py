@@ -79,7 +79,11 @@ class CacheStage:
         limit_s = progress.deadline - now
         if self._policy.timeout_s is not None:
             limit_s = min(limit_s, self._policy.timeout_s)
-        found = await self._guard.run(_PART, self._find(request, progress, now), None, max(0.0, limit_s))
+        try:
+            found = await self._guard.run(_PART, self._find(request, progress, now), None, max(0.0, limit_s))
+        except BaseException:
+            self._missed.pop(progress, None)  # who never entered does not leave
+            raise
         reply = None if found is None else self._guard.call(_PART, self._hit, request, progress, found, now)
         if reply is None:
             self.counts["miss"] += 1
@@ -99,11 +103,14 @@ class CacheStage:
             entry = self._exact.get((scope, key), now)
             if entry is not None and _fits(entry, request):
                 return _Found(entry, 1.0)
+        # Where the backend fails, the answer is kept for the same words at least.
+        self._missed[progress] = _Miss(key, None, rest)
         vector = await self._backend.embed(question.text)
         found = None if vector is None else await self._backend.nearest(vector, scopes, now)
         if found is not None:
             entry, similarity = found
             if similarity >= self._policy.threshold - ROUNDING and _fits(entry, request):
+                del self._missed[progress]
                 return _Found(entry, float(similarity))
         self._missed[progress] = _Miss(key, vector, rest)
         return None

@@ -20,6 +20,7 @@ class ChaosTransport:
     def __init__(self, policy: ChaosPolicy, inner: Transport) -> None:
         self._policy = policy
         self._inner = inner
+        self.cache_store = getattr(inner, "cache_store", None)
 
     @property
     def deployments(self) -> Sequence[Deployment]:
