@@ -21,7 +21,8 @@ class CacheStore(Model):
     What is kept, for how long, and what is alike enough is the policy's to say. Questions about one topic are
     as alike as their words, those about different topics not at all. A look-up that fails, or takes longer
     than ``routing.cache.timeout_s``, is a miss, and an answer that comes while the store fails is not kept.
-    Questions in the very same words are found in the router's memory all the same.
+    Questions in the very same words are found in the router's memory all the same. A policy of your own has
+    the store where it makes a `Router`.
     """
 
     components: tuple[Name, ...] = ()
