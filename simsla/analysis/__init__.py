@@ -37,6 +37,7 @@ from simsla.analysis.warnings import (
     UnhitCacheWarning,
     UnseenFailuresWarning,
     UnstableQueueWarning,
+    UnusedWarning,
     WarmupWarning,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "UnhitCacheWarning",
     "UnseenFailuresWarning",
     "UnstableQueueWarning",
+    "UnusedWarning",
     "WarmupWarning",
     "caveats",
     "clopper_pearson",

@@ -15,6 +15,7 @@ from simsla.analysis.stationary import is_stationary
 from simsla.analysis.ties import exact_ties
 from simsla.analysis.too_late import never_happens
 from simsla.analysis.unhit_caches import unhit_caches
+from simsla.analysis.unused import unused
 from simsla.analysis.warnings import (
     FewEpisodesWarning,
     NoFailuresWarning,
@@ -65,6 +66,7 @@ def caveats(
     if scenario is not None:
         stationary = is_stationary(scenario)
         found.append(never_happens(scenario))
+        found.append(unused(scenario))
         found.append(unhit_caches(scenario))
         found.append(long_repairs(scenario))
         found.append(overload(scenario, metrics.summaries))

@@ -16,6 +16,7 @@ from simsla.analysis.sample import Sample
 from simsla.analysis.summary import ReplicationSummary
 from simsla.analysis.tail import TAIL_CAUSES
 from simsla.records import CACHE_HITS, GOOD_OUTCOMES, OUTCOMES
+from simsla.scenario.gateway import LEVEL
 
 __all__ = [
     "BY_CELL",
@@ -162,8 +163,8 @@ MORE_IS_BETTER: Final = frozenset(
     }
 )
 
-QUANTILE: Final = re.compile(r"(latency|latency_all|latency_ended|ttft|ttft_all)_p(\d{1,6})_s", re.ASCII)
-TAIL: Final = re.compile(rf"tail_p(\d{{1,6}})_({'|'.join(TAIL_CAUSES)})_share", re.ASCII)
+QUANTILE: Final = re.compile(rf"(latency|latency_all|latency_ended|ttft|ttft_all)_p({LEVEL})_s", re.ASCII)
+TAIL: Final = re.compile(rf"tail_p({LEVEL})_({'|'.join(TAIL_CAUSES)})_share", re.ASCII)
 
 TRUE_HIT: Final = CACHE_HITS.index("true")
 FALSE_HIT: Final = CACHE_HITS.index("false")

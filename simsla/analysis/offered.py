@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simsla.scenario.arrivals import SessionArrivals
+from simsla.scenario.arrivals_trace import TraceArrivals
+from simsla.scenario.instants import DAY_S
 
 if TYPE_CHECKING:
     from simsla.distributions import Distribution
     from simsla.scenario import DeploymentSpec, RequestClass, Scenario
+    from simsla.scenario.traces import Trace
 
-__all__ = ["bottlenecks", "capacity", "granted_rpm", "needed_slots_at_best", "slots"]
+__all__ = ["bottlenecks", "capacity", "granted_per_minute", "needed_slots_at_best", "slots"]
 
 GRID: Final = (np.arange(4096) + 0.5) / 4096
 """Uniforms of equal weight, for means that have no closed form."""
@@ -30,18 +33,25 @@ def bottlenecks(scenario: Scenario) -> Iterator[str]:
             f"the traffic needs {needed:.3g} slots on average at the quickest deployments, and all "
             f"deployments together have {there:g} ({needed / there:.3g} x)"
         )
-    asked, granted = 60 * rate_per_s(scenario), granted_rpm(scenario)
-    if asked > granted:
-        yield (
-            f"{asked:.3g} requests come a minute, and all accounts and deployments together are granted "
-            f"{granted:g} ({asked / granted:.3g} x)"
-        )
+    for what, limit, asked in (
+        ("requests", "rpm", 60 * rate_per_s(scenario)),
+        ("tokens", "tpm", 60 * tokens_per_s(scenario)),
+    ):
+        granted = granted_per_minute(scenario, limit)
+        if asked > granted:
+            yield (
+                f"{asked:.3g} {what} come a minute, and all accounts and deployments together are granted "
+                f"{granted:g} ({asked / granted:.3g} x)"
+            )
     gateway = scenario.gateway
     if gateway is not None and len(scenario.behind_gateway) == len(scenario.deployments):
         pods = gateway.pods if gateway.autoscaler is None else gateway.autoscaler.max
         work, workers = rate_per_s(scenario) * gateway.service.mean(), pods * gateway.workers
         if work > workers:
             yield f"the gateway's pods have work for {work:.3g} workers, and there are at most {workers}"
+        places = pods * (gateway.concurrency or math.inf)
+        if needed > places:
+            yield f"the gateway's pods would have to hold {needed:.3g} requests, and hold at most {places:g}"
 
 
 def rate_per_s(scenario: Scenario) -> float:
@@ -57,9 +67,39 @@ def open_loop(scenario: Scenario) -> Iterator[RequestClass]:
 
 
 def needed_slots_at_best(scenario: Scenario) -> float:
-    """Slots that the traffic needs on average, each request at its quickest deployment."""
+    """Slots that the traffic needs on average, each request at its quickest deployment.
+
+    Those whose clients lose patience may need none.
+    """
     return math.fsum(
-        each.arrivals.mean_rate_per_s() * min(service_s(spec, each) for spec in scenario.deployment_specs)
+        each.arrivals.mean_rate_per_s()
+        * min(level(scenario, spec) * service_s(spec, each) for spec in scenario.deployment_specs)
+        for each in open_loop(scenario)
+        if each.patience is None
+    )
+
+
+def level(scenario: Scenario, spec: DeploymentSpec) -> float:
+    """The mean factor by which the time of day and the drift change latencies during the run."""
+    latency = spec.latency
+    if not latency.has_trend:
+        return 1.0
+    days = GRID * scenario.horizon_s / DAY_S
+    factors = (1.0 + latency.drift_per_day) ** days
+    if latency.profile:
+        start = scenario.start
+        first_s = (start - start.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+        times = sorted(latency.profile)
+        of_day = [latency.profile[time] for time in times]
+        factors *= np.interp((first_s + days * DAY_S) % DAY_S, times, of_day, period=DAY_S)
+    return float(factors.mean())
+
+
+def tokens_per_s(scenario: Scenario) -> float:
+    """Tokens per second in the long run, as limits on their rate count them."""
+    return math.fsum(
+        each.arrivals.mean_rate_per_s()
+        * (prompt_tokens(each) + (output_tokens(each) if each.max_tokens is None else each.max_tokens))
         for each in open_loop(scenario)
     )
 
@@ -69,13 +109,13 @@ def slots(scenario: Scenario) -> float:
     return math.fsum(capacity(spec) for spec in scenario.deployment_specs)
 
 
-def granted_rpm(scenario: Scenario) -> float:
-    """Attempts that are granted a minute, over all accounts and deployments."""
+def granted_per_minute(scenario: Scenario, limit: str) -> float:
+    """Attempts (`rpm`) or tokens (`tpm`) that are granted a minute, over all accounts and deployments."""
     by_account: dict[str | None, float] = {}
     for spec in scenario.deployment_specs:
-        by_account[spec.account] = by_account.get(spec.account, 0.0) + (spec.rpm or math.inf)
+        by_account[spec.account] = by_account.get(spec.account, 0.0) + (getattr(spec, limit) or math.inf)
     return math.fsum(
-        granted if account is None else min(granted, scenario.accounts[account].rpm or math.inf)
+        granted if account is None else min(granted, getattr(scenario.accounts[account], limit) or math.inf)
         for account, granted in by_account.items()
     )
 
@@ -89,14 +129,39 @@ def capacity(spec: DeploymentSpec) -> float:
 
 
 def service_s(spec: DeploymentSpec, request_class: RequestClass) -> float:
-    """Mean seconds that an answer to a request of the class holds a slot; 0 where lengths are a trace's."""
+    """Mean seconds that an answer to a request of the class holds a slot, at the first level of latency."""
     latency = spec.latency
     if latency.total is not None:
         return latency.total.mean()
-    if latency.first_token is None or latency.per_token is None or request_class.output_tokens is None:
-        return 0.0
-    tokens = mean_below(request_class.output_tokens, request_class.max_tokens)
-    return latency.first_token.mean() + tokens * latency.per_token.mean()
+    assert latency.first_token is not None
+    assert latency.per_token is not None
+    return latency.first_token.mean() + output_tokens(request_class) * latency.per_token.mean()
+
+
+def prompt_tokens(request_class: RequestClass) -> float:
+    """Their mean."""
+    trace = replayed(request_class)
+    if trace is not None:
+        return float(trace.prompt_tokens.mean())
+    assert request_class.prompt_tokens is not None
+    return request_class.prompt_tokens.mean()
+
+
+def output_tokens(request_class: RequestClass) -> float:
+    """Their mean, each answer cut to `max_tokens`."""
+    most, trace = request_class.max_tokens, replayed(request_class)
+    if trace is not None:
+        tokens = trace.output_tokens
+        return float((tokens if most is None else np.minimum(tokens, most)).mean())
+    assert request_class.output_tokens is not None
+    return mean_below(request_class.output_tokens, most)
+
+
+def replayed(request_class: RequestClass) -> Trace | None:
+    """The trace that lengths are from; None where they are drawn."""
+    if isinstance(request_class.arrivals, TraceArrivals):
+        return request_class.arrivals.load()
+    return None if request_class.lengths is None else request_class.lengths.load()
 
 
 def mean_below(distribution: Distribution, most: float | None) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "UnhitCacheWarning",
     "UnseenFailuresWarning",
     "UnstableQueueWarning",
+    "UnusedWarning",
     "WarmupWarning",
 ]
 
@@ -56,6 +57,10 @@ class LongRepairWarning(SimslaWarning):
 
 class NeverHappensWarning(SimslaWarning):
     """Something is planned for after the horizon, where no request meets it."""
+
+
+class UnusedWarning(SimslaWarning):
+    """Faults, events or limits belong to something that no deployment depends on."""
 
 
 class UnhitCacheWarning(SimslaWarning):

@@ -48,7 +48,8 @@ def find_scenario(path_or_name: str | Path) -> Source:
         file = named[origin]
         base_dir = file.resolve().parent if isinstance(file, Path) else None
         return Source(origin, decoded(file, origin), origin, base_dir)
-    beside = [str(other) for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    files = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
+    beside = [str(other) for other in files if other.is_file()]
     what = "a file, not a folder" if path.is_dir() else "an existing file"
     expected = f"{what}, or the name of a shipped scenario: {', '.join(named)}"
     suggestion = nearest(origin, [*named, *beside]) or nearest(path.stem, named)

@@ -34,7 +34,11 @@ __all__ = ["Autoscaler", "Crash", "Gateway", "ScalingMetric", "ScalingPolicy", "
 PER_POD: Final = ("concurrency", "rate", "cpu")
 """Metrics that each pod has and that are averaged over pods; others belong to the gateway as a whole."""
 
-LATENCY: Final = re.compile(r"latency_p(\d{1,6})_s", re.ASCII)
+LEVEL: Final = r"\d\d|9\d{0,4}[1-9]"
+"""The digits of a quantile's level in a name: p05, p50, p99, p995, p9999. What could be read in two ways is
+none: p5, p100."""
+
+LATENCY: Final = re.compile(rf"latency_p({LEVEL})_s", re.ASCII)
 
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[Whole, Field(ge=1)]

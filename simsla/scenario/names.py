@@ -74,8 +74,10 @@ def names_in_faults(
     for section in ("components", "regions", "accounts"):
         for name, spec in entries(data, section):
             parent = spec.get("parent")
-            others = None if both is None else both - {name}
-            yield from undeclared((section, name, "parent"), parent, others, "component")
+            if parent == name:
+                yield Problem((section, name, "parent"), "another component than itself", parent)
+            else:
+                yield from undeclared((section, name, "parent"), parent, both, "component")
             yield from undeclared((section, name, "crew"), spec.get("crew"), crews, "crew")
             limited += items(spec, "faults", (section, name, "faults"))
     for at, event in items(data, "schedule", ("schedule",)):

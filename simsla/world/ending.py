@@ -143,7 +143,10 @@ class Ending:
             )
         elif outcome in _SERVER_ERRORS and not attempt.turned_away:
             tokens_in, tokens_out = server.billed(
-                outcome, tokens_in=attempt.request.prompt_tokens, generated=0, whole=attempt.tokens
+                outcome,
+                tokens_in=attempt.request.prompt_tokens,
+                generated=0,
+                whole=max(attempt.tokens, 0),  # a poisoned request would have no answer at all
             )
         server.in_flight -= 1
         if server.gate is not None:

@@ -77,7 +77,7 @@ class SimTransport(Ending):
         self.unowned = 0
         """Attempts so far that belonged to no request."""
         self.cache_store: Callable[[CachePolicy], CacheStore] | None = None
-        """Where a Router's semantic cache keeps its answers; None: in a memory of its own."""
+        """Makes the store of a policy's semantic cache; None: it keeps its answers in its own memory."""
         self._servers = {server.name: server for server in servers}
         for server in servers:
             server.at_once = self._at_once and server.limit is None and server.grey is None
@@ -235,6 +235,8 @@ class SimTransport(Ending):
             block = attempt.whose.block
             poisoned = block.output_tokens[attempt.whose.place] == POISON
             attempt.turn_away(block.poison_outcome if poisoned else CONTEXT_LENGTH)
+            # It looks like a fault of the deployment, and is billed as one.
+            attempt.turned_away = not poisoned
         elif server.limit is None:
             attempt.serve(condition)
         elif server.gate is not None and (wait_s := self._refused(attempt)):

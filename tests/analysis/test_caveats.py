@@ -21,7 +21,7 @@ from simsla.analysis import (
     summarise,
 )
 from simsla.analysis.drift import settled
-from simsla.analysis.offered import bottlenecks, granted_rpm, needed_slots_at_best, slots
+from simsla.analysis.offered import bottlenecks, granted_per_minute, needed_slots_at_best, slots
 
 pytestmark = pytest.mark.filterwarnings("ignore::simsla.SimslaWarning")
 
@@ -95,7 +95,7 @@ def test_grants_per_minute_that_are_below_the_traffic():
         {"chat": traffic(3.0)},
         accounts={"team": {"rpm": 100}},
     )
-    assert granted_rpm(world) == 120
+    assert granted_per_minute(world, "rpm") == 120
     assert list(bottlenecks(world)) == [
         "180 requests come a minute, and all accounts and deployments together are granted 120 (1.5 x)"
     ]
@@ -113,6 +113,69 @@ def test_pods_that_have_more_work_than_workers():
     assert list(bottlenecks(world)) == ["the gateway's pods have work for 5 workers, and there are at most 4"]
     scaled = {"max": 3, "metrics": [{"metric": "cpu", "target": 0.6}]}
     assert list(bottlenecks(world.with_values({"gateway.autoscaler": scaled}))) == []
+
+
+def test_pods_that_hold_too_few():
+    world = scenario(
+        {"a": deployment(components=["door"])},
+        {"chat": traffic(5.0)},
+        components={"door": {"kind": "gateway"}},
+        gateway={"pods": 2, "concurrency": 2},
+    )
+    assert list(bottlenecks(world)) == [
+        "the gateway's pods would have to hold 5.5 requests, and hold at most 4"
+    ]
+    assert list(bottlenecks(world.with_values({"gateway.pods": 3}))) == []
+
+
+def test_grants_of_tokens_a_minute_that_are_below_the_traffic():
+    world = scenario({"a": deployment(tpm=60_000)}, {"chat": traffic(2.0)})
+    assert list(bottlenecks(world)) == [
+        "1.32e+05 tokens come a minute, and all accounts and deployments together are granted 60000 (2.2 x)"
+    ]
+    assert list(bottlenecks(world.with_values({"deployments.a.tpm": 132_000}))) == []
+    assert len(list(bottlenecks(world.with_values({"traffic.chat.max_tokens": 200})))) == 1
+    asked_for_less = {"deployments.a.tpm": 125_000, "traffic.chat.max_tokens": 10}
+    assert list(bottlenecks(world.with_values(asked_for_less))) == []
+
+
+def test_latency_by_the_hour_is_counted_at_its_mean():
+    def needed(horizon, **latency):
+        world = scenario(
+            {"a": deployment(max_concurrency=5, latency={"total": 10, **latency})},
+            {"chat": traffic(1.0)},
+            horizon=horizon,
+        )
+        return needed_slots_at_best(world)
+
+    assert needed(3600) == 10
+    assert needed(3600, profile={"00:00": 0.1}) == pytest.approx(1)
+    assert needed(86_400, profile={"00:00": 1, "12:00": 3}) == pytest.approx(20, rel=1e-3)
+    assert needed(2 * 86_400, drift_per_day=1.0) == pytest.approx(10 * 3 / (2 * np.log(2)), rel=1e-3)
+
+
+def test_clients_who_lose_patience_do_not_overload():
+    world = scenario(
+        {"a": deployment(max_concurrency=5, latency={"total": 10})}, {"chat": traffic(1.0, patience=1)}
+    )
+    assert list(bottlenecks(world)) == []
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+def test_lengths_of_a_trace_are_counted(replayed, tmp_path):
+    rows = "".join(f'{{"t": {0.5 * i}, "i": 100, "o": 50}}\n' for i in range(400))
+    (tmp_path / "mine.jsonl").write_text(rows)
+    columns = {"columns": {"time": "t", "prompt": "i", "output": "o"}}
+    chat = {"arrivals": {"kind": "trace", "path": str(tmp_path / "mine.jsonl"), **columns}}
+    if not replayed:
+        rate = {"kind": "poisson", "rate": 2.0}
+        chat = {"arrivals": rate, "lengths": {"from_trace": str(tmp_path / "mine.jsonl"), **columns}}
+    sharing = {"kind": "processor_sharing", "servers": 1}
+    latency = {"first_token": 0.5, "per_token": 0.01}
+    world = scenario({"a": deployment(service=sharing, latency=latency)}, {"chat": chat})
+    assert needed_slots_at_best(world) == pytest.approx(2, rel=0.01)
+    (text,) = told(simsla.simulate(world, patient, replications=1, progress=False), UnstableQueueWarning)
+    assert "(2 x)" in text or "(2.01 x)" in text
 
 
 def test_users_who_wait_for_answers_do_not_overload():

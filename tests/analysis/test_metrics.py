@@ -140,7 +140,12 @@ def test_outcomes(metrics):
 
 
 def test_unknown_names_are_refused(metrics):
-    for bad in ("availabilty", "latency_p0_s", "latency_p99"):
+    two_ways = (
+        "latency_p5_s",
+        "latency_p100_s",
+        "ttft_p990_s",
+    )  # the 5th or the 50th percentile, the 10th or all
+    for bad in ("availabilty", "latency_p0_s", "latency_p99", *two_ways):
         with pytest.raises(KeyError, match="no metric"):
             metrics.estimate(bad)
     with pytest.raises(KeyError, match="no request class 'video'; there are chat, batch"):

@@ -367,3 +367,11 @@ def test_whatever_stands_there_is_read_or_refused(path: tuple[Any, ...], value: 
     else:
         assert refusal.problems
         assert all("expected" in str(problem) for problem in refusal.problems)
+
+
+def test_a_folder_is_not_suggested_in_its_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").mkdir()
+    with pytest.raises(ScenarioError, match="not a folder") as refused:
+        Scenario.load("mine.yaml")
+    assert "did you mean 'mine.yaml'" not in str(refused.value)

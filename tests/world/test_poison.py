@@ -62,6 +62,26 @@ def test_they_fail_at_every_attempt_and_the_others_at_none():
     assert (bad["end_s"] - bad["start_s"]).to_numpy() == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("status", "errors", "cost_usd"),
+    [(500, "none", 0.0), (500, "generated", 0.001), (500, "full", 0.001), (400, "generated", 0.0)],
+)
+def test_they_are_billed_as_other_errors_are(status, errors, cost_usd):
+    poison = {"share": 1.0, "status": status}
+    billed = scenario(
+        {"a": deployment(billing={"errors": errors})}, {"chat": traffic(3, poison=poison)}, horizon=20.0
+    )
+
+    def policy(transport):
+        async def handle(request):
+            await transport.send(request, transport.deployments[0])
+
+        return handle
+
+    attempts = run_one(billed, policy).log.attempts_frame()
+    assert attempts["cost_usd"].to_numpy() == pytest.approx(cost_usd)
+
+
 @pytest.mark.parametrize(("status", "error"), [(400, BadRequest), (500, ServerError)])
 def test_the_status_is_chosen(status, error):
     def policy(transport):
