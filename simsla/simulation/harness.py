@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simsla.records import CACHE_HITS, OUTCOMES, Recorder
 from simsla.routing import TIERS, DeadlineExceeded, Reply, Request, Shed
+from simsla.simulation.policies import exited
 from simsla.virtualtime.tasks import SimTask
 from simsla.world.poison import POISON
 from simsla.world.requests import OpenRequest, SimRequest
@@ -96,7 +97,7 @@ class Harness:
         if not self.transport.open and not self.waiting and not self._done.done():
             self._done.set_result(None)
 
-    def count_failure(self, error: Exception) -> None:
+    def count_failure(self, error: BaseException) -> None:
         """The policy raised for a request."""
         name = type(error).__name__
         known = self.failures.get(name)
@@ -204,7 +205,12 @@ class Source:
         except asyncio.CancelledError:
             # By the harness, which has closed the request; or by the policy itself, which is its failure.
             outcome, answer = ERROR, None
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except SystemExit as error:
+            self._harness.fail(exited(error))
+            return
+        except BaseException as error:
             outcome, answer = ERROR, None
             self._harness.count_failure(error)
         else:

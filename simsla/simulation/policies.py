@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from simsla.routing import Request, Transport
 from simsla.routing.errors import nearest
 from simsla.scenario.factories import FactoryName
-from simsla.virtualtime import blocking
+from simsla.virtualtime import VirtualTimeError, blocking
 
 Handle = Callable[[Request], Awaitable[Any]]
 Policy = Callable[[Transport], Handle]
@@ -23,6 +24,19 @@ class PolicyError(Exception):
 
 class PolicyFactoryError(RuntimeError):
     """A policy whose factory raised; the cause is what it raised."""
+
+
+class PolicyExitError(VirtualTimeError):
+    """A policy that would end the process, and with it the run without a word."""
+
+
+def exited(error: SystemExit) -> PolicyExitError:
+    """What ends the run in place of a policy's `sys.exit`."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return PolicyExitError(
+        f"the policy called sys.exit({error.code!r}), which would end the process: "
+        f"{frame.filename}:{frame.lineno} in {frame.name}"
+    )
 
 
 def resolve_policy(policy: Policy | str) -> Policy:

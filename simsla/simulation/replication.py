@@ -21,6 +21,7 @@ from simsla.simulation.policies import (
     Handle,
     Policy,
     PolicyFactoryError,
+    exited,
     handle_of,
     is_blocking,
     name_of,
@@ -213,6 +214,8 @@ def run_one(
                 if around is None or around.refused is None:
                     raise
                 raise around.refused from None
+            except SystemExit as error:
+                raise exited(error) from None
             except DeadlockError as error:
                 if harness is not None:
                     raise

@@ -44,3 +44,30 @@ def test_the_logs_so_far_are_written_and_the_code_is_3(simsla, here, monkeypatch
     again = simsla(*command)
     assert again.exit_code == 2
     assert "holds a result already" in again.stderr
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("policy", ["at_once", "later"])
+def test_a_policy_that_exits_is_no_success(simsla, here, monkeypatch, jobs, policy):
+    module = """
+import sys
+
+def at_once(transport):
+    sys.exit(0)
+
+def later(transport):
+    async def handle(request):
+        sys.exit(0)
+    return handle
+"""
+    (here / "exiting_module.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(here))
+    sys.modules.pop("exiting_module", None)
+    command = ("run", "small.yaml", "--policy", f"exiting_module:{policy}", "--check")
+    done = simsla(*command, "--quiet", "--jobs", jobs, "--out", str(here / "out"))
+    assert done.exit_code == 3
+    assert "sys.exit(0)" in done.stderr
+    assert "exiting_module.py:" in done.stderr
+    if policy == "later":
+        told = json.loads((here / "out" / "partial.json").read_text(encoding="utf-8"))
+        assert told["error"].startswith("PolicyExitError")

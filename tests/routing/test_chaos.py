@@ -6,7 +6,18 @@ from collections import Counter
 import pytest
 from routing.fakes import ScriptedTransport, deployment, play, policy
 
-from simsla.routing import ChaosPolicy, ConfigError, Reply, Request, Router, RoutingError, ServerError
+from simsla.routing import (
+    AttemptTimeout,
+    ChaosPolicy,
+    ConfigError,
+    Reply,
+    Request,
+    Router,
+    RoutingError,
+    ServerError,
+    Timeouts,
+)
+from simsla.routing.router.chaos import ChaosTransport
 
 AB = [deployment("a"), deployment("b")]
 
@@ -57,6 +68,26 @@ def test_a_delay_takes_its_part_of_the_limit():
         return asyncio.get_running_loop().time() - began_s
 
     assert play(main()) == pytest.approx(10.0)  # both deployments, 5 s each
+
+
+@pytest.mark.parametrize(("limits", "ends_s"), [((10.0, 2.0), 2.0), ((1.0, 2.0), 1.0), ((10.0, None), 5.0)])
+def test_a_delay_of_a_stream_ends_at_its_first_limit(limits, ends_s):
+    transport = ScriptedTransport(AB)
+    first_token_s, total_s = limits
+    chaos = ChaosTransport(ChaosPolicy(latency_share=1.0, latency_s=5.0), transport)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        timeouts = Timeouts(first_token_s=first_token_s, total_s=total_s)
+        try:
+            async with chaos.stream(Request(1), AB[0], timeouts=timeouts):
+                pass
+        except AttemptTimeout:
+            assert not transport.attempts
+        return loop.time() - began_s
+
+    assert play(main()) == pytest.approx(ends_s)
 
 
 def test_the_same_generator_meddles_in_the_same_way():

@@ -44,7 +44,8 @@ class ChaosTransport:
         self, request: Request, deployment: Deployment, *, timeouts: Timeouts, max_tokens: int | None = None
     ) -> AsyncGenerator[AsyncIterator[Chunk]]:
         """One attempt, unless it is made to fail."""
-        left = await self._meddle(deployment, timeouts, timeouts.first_token_s or timeouts.total_s)
+        limits_s = [each for each in (timeouts.first_token_s, timeouts.total_s) if each is not None]
+        left = await self._meddle(deployment, timeouts, min(limits_s, default=None))
         inner = self._inner.stream(request, deployment, timeouts=left, max_tokens=max_tokens)
         async with inner as chunks:
             yield chunks

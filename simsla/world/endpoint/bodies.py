@@ -91,6 +91,8 @@ class Asked:
         if most is not None and (not isinstance(most, int) or most < 1):
             raise ValueError("'max_tokens' is not a whole number above 0")
         self.max_tokens: int | None = most
+        if data.get("n") not in (None, 1):
+            raise ValueError("'n' is not 1: an answer here has one choice")
         self.stream = data.get("stream") is True
         self.counts = self.stream and bool((data.get("stream_options") or {}).get("include_usage"))
         wanted = data.get("response_format")

@@ -429,6 +429,7 @@ def test_a_probe_outside_of_any_request_is_nobodys():
         (b'{"messages": [{"content": "a"}]}', "no 'model'"),
         (b'{"messages": [{"content": "a"}], "model": 1}', "'model'"),
         (b'{"messages": [{"content": "a"}], "model": "gpt-4o", "max_tokens": 0}', "'max_tokens'"),
+        (b'{"messages": [{"content": "a"}], "model": "gpt-4o", "n": 3}', "'n' is not 1"),
     ],
 )
 def test_a_body_that_asks_for_nothing_is_refused(body, says):
