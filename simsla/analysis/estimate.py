@@ -12,6 +12,9 @@ __all__ = ["Estimate"]
 MAX_DECIMALS: Final = 12
 SUFFIXES: Final = {"share": " %", "s": " s", "usd": " USD"}
 
+BEYOND: Final = ", upper end beyond the largest value"
+"""How the method of an interval ends whose upper end was not seen."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Estimate:
@@ -30,9 +33,14 @@ class Estimate:
     unit: str = ""
 
     @property
+    def open_above(self) -> bool:
+        """Whether the upper end is only the largest value that was seen, beyond which the true end lies."""
+        return self.method.endswith(BEYOND)
+
+    @property
     def half_width(self) -> float:
-        """Half the length of the interval; nan without one."""
-        return (self.ci_high - self.ci_low) / 2
+        """Half the length of the interval; nan without one, infinite where it is open above."""
+        return math.inf if self.open_above else (self.ci_high - self.ci_low) / 2
 
     def to_dict(self) -> dict[str, float | int | str | None]:
         """Value, interval, n and method; None for what is not a finite number, which JSON cannot hold."""
@@ -67,7 +75,8 @@ class Estimate:
             return "undefined"
         is_share = self.unit == "share"
         scale = 100.0 if is_share else 1.0
-        digits = decimals(scale * self.value, scale * self.half_width, is_share)
+        half_width = (self.ci_high - self.ci_low) / 2
+        digits = decimals(scale * self.value, scale * half_width, is_share)
 
         def number(value: float, places: int) -> str:
             if spec is not None:
@@ -75,17 +84,17 @@ class Estimate:
             return percent(value, places) if is_share else plain(value, places)
 
         text = number(self.value, digits + 1)
-        if math.isnan(self.half_width):
+        if math.isnan(half_width):
             reason = "one replication" if self.n == 1 else f"{self.n} replications"
             return f"{text}{suffix}, no interval ({reason})"
-        coarse = digits if self.half_width > 0 else digits + 1
+        coarse = digits if half_width > 0 else digits + 1
         low, high = number(self.ci_low, coarse), number(self.ci_high, coarse)
         # Rounding must not show an end on the wrong side of the value; rounded alike, they keep their order.
         if as_number(low) > as_number(text):
             low = number(self.ci_low, digits + 1)
         if as_number(high) < as_number(text):
             high = number(self.ci_high, digits + 1)
-        return f"{text}{suffix} [{low}, {high}]"
+        return f"{text}{suffix} [{low}, {'> ' if self.open_above else ''}{high}]"
 
 
 def as_number(text: str) -> float:

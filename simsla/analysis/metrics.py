@@ -24,7 +24,7 @@ from simsla.analysis.definitions import (
     quantile_of,
     tail_of,
 )
-from simsla.analysis.estimate import Estimate
+from simsla.analysis.estimate import BEYOND, Estimate
 from simsla.analysis.groups import Groups
 from simsla.analysis.intervals import (
     Interval,
@@ -337,7 +337,7 @@ class Metrics:
         if isinstance(pooled.ordered, Ranked):
             method += f", values within {100 * RELATIVE_ERROR:.1f} %"
         if n and share_above(float(pooled.ordered[-1]), False).high > 1 - p:
-            method += ", upper end beyond the largest value"
+            method += BEYOND
         return estimate(interval, n, method, "s")
 
     def _values(self, kind: str, code: int | None) -> Pooled:

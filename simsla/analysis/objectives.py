@@ -2,7 +2,8 @@
 
 An objective is met when the unfavourable end of the metric's interval meets the target, not when the value
 does: a simulation too short to tell has not shown that the promise holds. Without an interval (one
-replication) nothing has been shown, and the objective is not met.
+replication), without any request, or where the end of a quantile's lies beyond all that was seen, nothing has
+been shown, and the objective is not met.
 
 Objectives that are promises about requests (see `simsla.analysis.promises`) have an error budget of 30 days,
 the alerts of the SRE Workbook, and the probability that a month misses them.
@@ -157,8 +158,9 @@ def evaluate(objective: ObjectiveLike, metrics: Metrics) -> dict[str, Any]:
         "met": (
             estimate.ci_low >= objective.target
             if more_is_better
-            else estimate.ci_high <= objective.target * (1 + 1e-6)
-        ),
+            else estimate.ci_high <= objective.target * (1 + 1e-6) and not estimate.open_above
+        )
+        and any(metrics.outcomes.values()),
         "budget_spent": spent if math.isfinite(spent) else None,
         "breach_probability": breach.value if len(each) else None,
         "breach_ci_low": breach.low if len(each) else None,

@@ -21,8 +21,8 @@ def test_quantiles_say_what_they_are_of():
         "p99.9 of seconds from arrival to the last token of valid requests that were answered"
     )
     assert "censored" in meaning("latency_all_p99_s")
-    assert "however they ended" in meaning("latency_ended_p5_s")
-    assert meaning("latency_ended_p5_s").startswith("p50 ")
+    assert "however they ended" in meaning("latency_ended_p50_s")
+    assert meaning("latency_ended_p50_s").startswith("p50 ")
     assert "waiting" in meaning("tail_p95_queueing_share")
 
 

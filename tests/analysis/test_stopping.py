@@ -12,7 +12,7 @@ from simulation.policies import naive
 from simulation.scenarios import deployment, scenario, traffic
 
 import simsla
-from simsla.analysis import Estimate, share_interval
+from simsla.analysis import Estimate, PrecisionWarning, share_interval
 from simsla.analysis.stopping import checked_until, next_count, too_wide
 
 
@@ -157,3 +157,37 @@ def test_coverage_after_stopping_early(a, b, goal, least):
         interval = share_interval(failed[:n], requests[:n])
         held += interval.low <= p <= interval.high
     assert least <= held / 2000 <= 0.966
+
+
+FEW = scenario(
+    {"a": deployment(latency={"total": {"kind": "lognormal", "mean": 1, "p99": 4}})},
+    {"chat": traffic(0.5)},
+    horizon=10.0,
+    objectives=[
+        {"name": "tail", "metric": "latency_p99_s", "target": 3.0},
+        {"name": "middle", "metric": "latency_p50_s", "target": 3.0},
+    ],
+)
+
+
+def test_a_quantile_beyond_all_that_was_seen_is_neither_met_nor_precise():
+    goal = {"latency_p9999_s": 0.01}
+    result = simsla.simulate(FEW, seed=1, replications=3, until=goal, max_replications=6, progress=False)
+    assert len(result.runs) == 6
+    assert any(isinstance(caveat, PrecisionWarning) for caveat in result.caveats)
+    deep = result.estimate("latency_p9999_s")
+    assert deep.open_above
+    assert "[" in str(deep)
+    assert ", > " in str(deep)
+    tail, middle = result.objectives
+    assert tail["ci_high"] < tail["target"]
+    assert not tail["met"]
+    assert middle["met"]
+
+
+def test_without_a_request_nothing_is_met():
+    spent = {"name": "cost", "metric": "cost_usd_per_day", "target": 10}
+    nobody = FEW.with_values({"traffic.chat.arrivals.rate": 1e-9, "objectives": [spent]})
+    (cost,) = simsla.simulate(nobody, seed=1, replications=3, progress=False).objectives
+    assert cost["value"] == 0
+    assert not cost["met"]

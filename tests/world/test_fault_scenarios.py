@@ -128,7 +128,7 @@ REFUSED = [
     (faulty(only={"classes": ["chta"]}, **DRAWN), "components.g.faults[0].only.classes[0]", "request class"),
     (faulty(only={"regions": ["mars"]}, **DRAWN), "components.g.faults[0].only.regions[0]", "region"),
     ({"components": {"g": {"beta": 0.1}}}, "components.g.beta", "without a parent"),
-    ({"components": {"g": {"parent": "g"}}}, "components.g.parent", "a declared component"),
+    ({"components": {"g": {"parent": "g"}}}, "components.g.parent", "another component than itself"),
     ({"components": {"g": {"crew": "ops"}}}, "components.g.crew", "a declared crew"),
     ({"crews": {"ops": 0}}, "crews.ops", ">= 1"),
     ({"schedule": [{"at": 1}]}, "schedule[0]", "found none of them"),
