@@ -185,5 +185,6 @@ def test_playbook_full():
     saved = plain.cost_per_day.value - result.cost_per_day.value
     assert metrics["cost_pods_usd_per_day"].value > saved
     assert result.runs[0].gateway.pods[-1] == 20
-    assert metrics["ttft_p50_s"].value < 0.5 < metrics["latency_mean_s"].value
+    assert metrics["ttft_p50_s"].value == pytest.approx(0.5, abs=0.03)
+    assert metrics["latency_mean_s"].value > 1.5
     assert result.by("request_class").query("metric == 'quality_mean'")["value"].between(0.7, 0.96).all()
