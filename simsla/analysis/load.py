@@ -12,7 +12,7 @@ import numpy.typing as npt
 from simsla.analysis.drift import significant
 from simsla.analysis.grouping import group_sums
 from simsla.analysis.offered import bottlenecks, capacity
-from simsla.analysis.warnings import UnstableQueueWarning
+from simsla.analysis.warnings import UnstableQueueWarning, first_few
 from simsla.records import ATTEMPT_OUTCOMES
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = ["SlotTotals", "overload", "slot_totals"]
 
 SIGNIFICANCE: Final = 0.02
 """One per cent to each side: a load that is only just below capacity is not far from a warning either."""
-TOLD: Final = 3
-"""Deployments named in a warning."""
 
 TURNED_AWAY: Final = [
     ATTEMPT_OUTCOMES.index(name) for name in ("connect", "rate_limited", "bad_request", "context_length")
@@ -57,9 +55,8 @@ def overload(scenario: Scenario, summaries: Sequence[ReplicationSummary]) -> Uns
     ]
     if not names:
         return None
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
     return UnstableQueueWarning(
-        f"Offered load exceeds capacity: {', '.join(names[:TOLD])}{more} were needed, by the attempts that "
+        f"Offered load exceeds capacity: {first_few(names)} were needed, by the attempts that "
         f"were made. {consequence}"
     )
 

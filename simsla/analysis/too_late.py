@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from simsla.analysis.warnings import NeverHappensWarning
+from simsla.analysis.warnings import NeverHappensWarning, first_few
 from simsla.scenario.arrivals import GammaArrivals, MmppArrivals, PoissonArrivals
 from simsla.scenario.quantities import format_duration
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from simsla.scenario import Scenario
 
 __all__ = ["never_happens"]
-
-MOST_TOLD: Final = 3
 
 
 def never_happens(scenario: Scenario) -> NeverHappensWarning | None:
@@ -25,11 +23,10 @@ def never_happens(scenario: Scenario) -> NeverHappensWarning | None:
     late = [(path, at_s) for path, at_s in planned(scenario) if at_s >= scenario.horizon_s]
     if not late:
         return None
-    told = [f"{path} (at {format_duration(at_s)})" for path, at_s in late[:MOST_TOLD]]
-    more = f" and {len(late) - MOST_TOLD} more" if len(late) > MOST_TOLD else ""
+    told = [f"{path} (at {format_duration(at_s)})" for path, at_s in late]
     return NeverHappensWarning(
         f"Planned for after the horizon of {format_duration(scenario.horizon_s)}, so it never happens: "
-        f"{', '.join(told)}{more}. Times of day count from the scenario's start, {scenario.start:%H:%M} UTC."
+        f"{first_few(told)}. Times of day count from the scenario's start, {scenario.start:%H:%M} UTC."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from simsla.analysis.warnings import UnhitCacheWarning
+from simsla.analysis.warnings import UnhitCacheWarning, first_few
 from simsla.scenario.arrivals import SessionArrivals
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["unhit_caches"]
 
-MOST_TOLD: Final = 3
 NEEDS: Final = {
     "topic": "give a request class `topics`",
     "session": "give a request class arrivals of kind `sessions`",
@@ -30,10 +29,9 @@ def unhit_caches(scenario: Scenario) -> UnhitCacheWarning | None:
     for by, needed in NEEDS.items():
         idle = [name for name, cache in caches.items() if cache is not None and cache.by == by]
         if idle and not given[by]:
-            told = ", ".join(f"deployments.{name}.price.prompt_cache" for name in idle[:MOST_TOLD])
-            more = f" and {len(idle) - MOST_TOLD} more" if len(idle) > MOST_TOLD else ""
+            told = first_few([f"deployments.{name}.price.prompt_cache" for name in idle])
             return UnhitCacheWarning(
                 f"No request has a {by}, so what goes by it is never hit, and every prompt is billed in full "
-                f"(unless the policy sets one): {told}{more}. To change that, {needed}."
+                f"(unless the policy sets one): {told}. To change that, {needed}."
             )
     return None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from simsla.analysis.warnings import UnusedWarning
+from simsla.analysis.warnings import UnusedWarning, first_few
 
 if TYPE_CHECKING:
     from simsla.scenario import Scenario
 
 __all__ = ["unused"]
-
-MOST_TOLD: Final = 3
 
 
 def unused(scenario: Scenario) -> UnusedWarning | None:
@@ -23,10 +21,9 @@ def unused(scenario: Scenario) -> UnusedWarning | None:
     idle = list(dict.fromkeys(met_by_nobody(scenario)))
     if not idle:
         return None
-    more = f" and {len(idle) - MOST_TOLD} more" if len(idle) > MOST_TOLD else ""
     return UnusedWarning(
         f"No deployment depends on these, so what happens to them changes nothing: "
-        f"{', '.join(idle[:MOST_TOLD])}{more}. See `deployments.*.components`."
+        f"{first_few(idle)}. See `deployments.*.components`."
     )
 
 

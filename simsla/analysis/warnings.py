@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 __all__ = [
     "CorrelatedBatchesWarning",
     "ExactTiesWarning",
@@ -21,6 +24,16 @@ __all__ = [
     "UnusedWarning",
     "WarmupWarning",
 ]
+
+
+MOST_TOLD: Final = 3
+"""Names in a warning."""
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return ", ".join(names[:MOST_TOLD]) + more
 
 
 class SimslaWarning(UserWarning):

@@ -115,12 +115,11 @@ class SimRequest(Request):
     @property
     def messages(self) -> Sequence[Message]:
         """The chat form of the request; see `Request`."""
-        messages = super().messages
-        context = self.prompt_tokens - self._world.block.words
         if self._messages is not None or self._world.block.topic is None:
-            return messages
+            return super().messages
         # A plain text, for who sends it on.
         messages = [{"role": "user", "content": str(self.prompt)}]
+        context = self.prompt_tokens - self._world.block.words
         if context <= 0:
             return messages
         return [{"role": "system", "content": " ".join(["word"] * context)}, *messages]

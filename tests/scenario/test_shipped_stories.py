@@ -185,6 +185,8 @@ def test_playbook_full():
     saved = plain.cost_per_day.value - result.cost_per_day.value
     assert metrics["cost_pods_usd_per_day"].value > saved
     assert result.runs[0].gateway.pods[-1] == 20
-    assert metrics["ttft_p50_s"].value == pytest.approx(0.5, abs=0.03)
-    assert metrics["latency_mean_s"].value > 1.5
+    assert metrics["latency_mean_s"].value > 0.5
+    # What the look-up in the cache adds of its 12 ms is all that keeps half of the first tokens above 0.5 s.
+    at_once = run("playbook-full", {"cache.look_up": None}).metrics["ttft_p50_s"].value
+    assert at_once < 0.5 < metrics["ttft_p50_s"].value < at_once + 0.02
     assert result.by("request_class").query("metric == 'quality_mean'")["value"].between(0.7, 0.96).all()
